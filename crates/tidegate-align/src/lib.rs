@@ -1,0 +1,1 @@
+//! Barrier alignment as a pure state machine, and input gates over crossbeam channels.

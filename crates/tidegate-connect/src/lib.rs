@@ -1,0 +1,1 @@
+//! Split sources with positions and two-phase-commit sinks for files.

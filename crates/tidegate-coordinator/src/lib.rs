@@ -1,0 +1,1 @@
+//! The checkpoint coordinator: trigger, acknowledge, complete, subsume, retain, restore.

@@ -1,0 +1,1 @@
+//! The checkpoint metadata file: bytes in, bytes out.

@@ -1,0 +1,1 @@
+//! Immutable memory-mapped files: the only unsafe code of Tidegate.

@@ -1,0 +1,1 @@
+//! CheckpointStorage: the local file system, memory, and the contract of every store.

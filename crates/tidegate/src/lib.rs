@@ -1,0 +1,1 @@
+//! Externalized checkpoints for Rust stream processing: the facade.

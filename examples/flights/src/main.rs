@@ -1,0 +1,2 @@
+//! flights
+fn main() {}
