@@ -1,1 +1,23 @@
-//! Immutable memory-mapped files: the only unsafe code of Tidegate.
+//! Immutable files, mapped into memory: the only `unsafe` code of Tidegate.
+//!
+//! **It is not** a general mmap crate: it maps whole files, for reading only, that were sealed
+//! before they were given their name and that nobody changes afterwards. `docs/unsafe.md` says
+//! what that promise is worth and who keeps it.
+//!
+//! ```
+//! use tidegate_segment::Mapping;
+//!
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let path = directory.path().join("sealed");
+//! std::fs::write(&path, b"written once")?;
+//! let mapping = Mapping::open(&path)?;
+//! assert_eq!(&mapping[..7], b"written");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(unsafe_code)]
+
+mod error;
+mod mapping;
+
+pub use error::SegmentError;
+pub use mapping::Mapping;

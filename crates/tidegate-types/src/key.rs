@@ -61,7 +61,9 @@ impl std::error::Error for InvalidKey {}
 /// key.encode_key(&mut bytes);
 /// assert_eq!(<(String, u32)>::decode_key(&mut bytes.as_slice()), Ok(key));
 /// ```
-pub trait StateKey: Clone + Eq + Ord + std::hash::Hash + Send + fmt::Debug + 'static {
+pub trait StateKey:
+    Clone + Eq + Ord + std::hash::Hash + Send + Sync + fmt::Debug + 'static
+{
     /// Appends the canonical bytes.
     fn encode_key(&self, out: &mut Vec<u8>);
 
@@ -79,7 +81,11 @@ pub trait StateKey: Clone + Eq + Ord + std::hash::Hash + Send + fmt::Debug + 'st
     }
 }
 
-fn take<'a>(bytes: &mut &'a [u8], n: usize, expected: &'static str) -> Result<&'a [u8], InvalidKey> {
+fn take<'a>(
+    bytes: &mut &'a [u8],
+    n: usize,
+    expected: &'static str,
+) -> Result<&'a [u8], InvalidKey> {
     let invalid = InvalidKey { expected, length: bytes.len() };
     let (head, tail) = bytes.split_at_checked(n).ok_or(invalid)?;
     *bytes = tail;
@@ -161,18 +167,16 @@ impl StateKey for String {
     fn key_hash(&self) -> KeyHash {
         // Words and ids are short: their canonical bytes fit on the stack.
         let mut buffer = [0; 68];
-        match (u32::try_from(self.len()), buffer.get_mut(4..4 + self.len())) {
-            (Ok(length), Some(text)) => {
-                text.copy_from_slice(self.as_bytes());
-                buffer[..4].copy_from_slice(&length.to_le_bytes());
-                KeyHash::of_bytes(&buffer[..4 + self.len()])
-            }
-            _ => {
-                let mut bytes = Vec::with_capacity(4 + self.len());
-                self.encode_key(&mut bytes);
-                KeyHash::of_bytes(&bytes)
-            }
+        if let (Ok(length), Some(text)) =
+            (u32::try_from(self.len()), buffer.get_mut(4..4 + self.len()))
+        {
+            text.copy_from_slice(self.as_bytes());
+            buffer[..4].copy_from_slice(&length.to_le_bytes());
+            return KeyHash::of_bytes(&buffer[..4 + self.len()]);
         }
+        let mut bytes = Vec::with_capacity(4 + self.len());
+        self.encode_key(&mut bytes);
+        KeyHash::of_bytes(&bytes)
     }
 }
 

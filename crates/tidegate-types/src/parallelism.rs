@@ -38,7 +38,8 @@ impl fmt::Display for Parallelism {
 pub struct MaxParallelism(NonZeroU16);
 
 impl MaxParallelism {
-    const LIMIT: u16 = 1 << 15;
+    /// The largest number of key groups, and so of subtasks.
+    pub const LIMIT: u16 = 1 << 15;
 
     /// 128 key groups: Flink's lower bound for a job that names none.
     pub const DEFAULT: Self = Self(NonZeroU16::new(128).expect("128 is not zero"));
@@ -61,7 +62,8 @@ impl MaxParallelism {
     #[must_use]
     pub fn key_group_of(self, hash: KeyHash) -> KeyGroup {
         let group = (u128::from(hash.get()) * u128::from(self.get())) >> 64;
-        KeyGroup::new(u16::try_from(group).expect("below the maximum parallelism"))
+        // Below the maximum parallelism: nothing is lost.
+        KeyGroup::new(u16::try_from(group).unwrap_or(u16::MAX))
     }
 }
 

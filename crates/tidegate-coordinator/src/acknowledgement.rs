@@ -1,0 +1,48 @@
+//! What a subtask says when its part of a checkpoint is durable, and what the coordinator makes of it.
+
+use std::time::Duration;
+
+use tidegate_types::{CheckpointId, OperatorUid, RegisteredState, Subtask, SubtaskState, TaskId};
+
+/// A subtask's part of a checkpoint, durable in the storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// Of which checkpoint.
+    pub checkpoint: CheckpointId,
+    /// Of which task.
+    pub task: TaskId,
+    /// Of which subtask.
+    pub subtask: Subtask,
+    /// The state of each operator of the task that has some.
+    pub operators: Vec<(OperatorUid, Vec<RegisteredState>, SubtaskState)>,
+    /// What it took.
+    pub stats: SubtaskStats,
+}
+
+/// What one subtask's part of a checkpoint took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SubtaskStats {
+    /// From the first barrier to the last.
+    pub alignment: Duration,
+    /// The part on the task's own thread: how long no record was processed.
+    pub synchronous: Duration,
+    /// The part on another thread.
+    pub asynchronous: Duration,
+    /// Bytes written for this checkpoint, files of earlier ones not counted.
+    pub written: u64,
+}
+
+/// What the coordinator made of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AcknowledgeOutcome {
+    /// It is taken; others are still awaited.
+    Accepted,
+    /// It was the last one; the checkpoint can be published.
+    Completed,
+    /// The subtask had acknowledged this checkpoint before; nothing changes.
+    Duplicate,
+    /// The job has no such subtask, or the task no such operator; nothing changes.
+    UnknownSubtask,
+    /// The checkpoint is given up or was never triggered; what was written for it is deleted.
+    Discarded,
+}

@@ -1,0 +1,48 @@
+//! Deleting what the coordinator no longer needs, in an order that a crash cannot make dangerous.
+
+use tidegate_store::{CheckpointStorage, StorageError};
+use tidegate_types::FileReference;
+
+use crate::resolve::split_uri;
+use crate::{CheckpointPaths, Discarded};
+
+/// Deletes it: `_metadata` first, so that at no instant there is one whose files are missing.
+///
+/// When the metadata cannot be deleted, nothing else is. Any other failure lets the rest go on; the
+/// first one is told.
+pub fn discard(
+    storage: &dyn CheckpointStorage,
+    paths: &CheckpointPaths,
+    discarded: &Discarded,
+) -> Result<(), StorageError> {
+    if let Some(checkpoint) = discarded.checkpoint {
+        storage.delete(&paths.metadata(checkpoint))?;
+    }
+    let mut result = Ok(());
+    for file in &discarded.files {
+        result = result.and(delete(storage, paths, &file.reference));
+    }
+    if let Some(checkpoint) = discarded.checkpoint {
+        result = result.and(storage.delete_directory(&paths.checkpoint(checkpoint)).map(drop));
+    }
+    result
+}
+
+fn delete(
+    storage: &dyn CheckpointStorage,
+    paths: &CheckpointPaths,
+    reference: &FileReference,
+) -> Result<(), StorageError> {
+    match reference {
+        FileReference::InJob(path) => {
+            storage.delete(&paths.job_directory().join(path)?)?;
+        }
+        FileReference::Absolute(uri) => {
+            let (other, path) = split_uri(uri)?;
+            other.delete(&path)?;
+        }
+        // `InCheckpoint` goes with the checkpoint's directory, and the coordinator hands out none.
+        _ => {}
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! From a reference in a checkpoint to the file's content.
+
+use std::sync::Arc;
+
+use tidegate_store::{CheckpointStorage, StateReader, StorageError, StoragePath, storage_for_uri};
+use tidegate_types::{Digest, DigestBuilder, FileHandle, FileReference};
+
+use crate::{FileFault, RestoredItem};
+
+/// How much of a file is held in memory while it is checked, in bytes.
+const PIECE: usize = 1 << 20;
+
+/// Finds and reads the files that one checkpoint refers to.
+#[derive(Clone, Debug)]
+pub struct FileResolver {
+    storage: Arc<dyn CheckpointStorage>,
+    checkpoint: StoragePath,
+}
+
+impl FileResolver {
+    /// Of the checkpoint whose `_metadata` lies in this directory.
+    #[must_use]
+    pub fn new(storage: Arc<dyn CheckpointStorage>, checkpoint: StoragePath) -> Self {
+        Self { storage, checkpoint }
+    }
+
+    /// The storage and the path in it that a reference means.
+    pub fn resolve(
+        &self,
+        reference: &FileReference,
+    ) -> Result<(Arc<dyn CheckpointStorage>, StoragePath), StorageError> {
+        let path = match reference {
+            FileReference::InCheckpoint(path) => self.checkpoint.join(path)?,
+            FileReference::InJob(path) => match self.checkpoint.parent() {
+                Some(job) => job.join(path)?,
+                None => {
+                    return Err(StorageError::InvalidPath { found: reference.to_string().into() });
+                }
+            },
+            _ => return split_uri(reference.as_str()),
+        };
+        Ok((Arc::clone(&self.storage), path))
+    }
+
+    /// Opens a file of the checkpoint; its content is not checked.
+    pub fn open(&self, reference: &FileReference) -> Result<Box<dyn StateReader>, StorageError> {
+        let (storage, path) = self.resolve(reference)?;
+        storage.open(&path)
+    }
+
+    /// The whole content of a file that is at most `limit` bytes long, checked.
+    pub fn read(&self, file: &FileHandle, limit: u64) -> Result<Vec<u8>, FileFault> {
+        let reader = self.open_checked(file)?;
+        let bytes = reader.read_all(limit).map_err(FileFault::Unreadable)?;
+        check_digest(file.digest, Digest::of(&bytes))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of an item; those in a file are not checked, which [`verify`](crate::verify) does.
+    pub fn read_item(&self, item: &RestoredItem) -> Result<Vec<u8>, FileFault> {
+        let mut bytes = vec![0; item.length()];
+        if let Some(file) = item.state().file() {
+            let reader = self.open_checked(file)?;
+            reader.read_at(item.offset(), &mut bytes).map_err(FileFault::Unreadable)?;
+        } else if let Some(inline) = item.bytes() {
+            bytes.copy_from_slice(inline);
+        }
+        Ok(bytes)
+    }
+
+    /// Reads the file through and compares it with what was written.
+    pub fn check(&self, file: &FileHandle) -> Result<(), FileFault> {
+        let reader = self.open_checked(file)?;
+        let mut digest = DigestBuilder::new();
+        let mut buffer = vec![0; PIECE.min(usize::try_from(file.length).unwrap_or(PIECE))];
+        let mut offset = 0;
+        while offset < file.length {
+            let left = usize::try_from(file.length - offset).unwrap_or(PIECE);
+            let piece = &mut buffer[..left.min(PIECE)];
+            reader.read_at(offset, piece).map_err(FileFault::Unreadable)?;
+            digest.update(piece);
+            offset += piece.len() as u64;
+        }
+        check_digest(file.digest, digest.finish())
+    }
+
+    fn open_checked(&self, file: &FileHandle) -> Result<Box<dyn StateReader>, FileFault> {
+        let reader = self.open(&file.reference).map_err(|error| match error {
+            StorageError::Missing { .. } => FileFault::Missing,
+            other => FileFault::Unreadable(other),
+        })?;
+        let (expected, found) = (file.length, reader.length());
+        if expected == found { Ok(reader) } else { Err(FileFault::Length { expected, found }) }
+    }
+}
+
+/// A storage that holds the object of this URI, and its path there.
+pub(crate) fn split_uri(
+    uri: &str,
+) -> Result<(Arc<dyn CheckpointStorage>, StoragePath), StorageError> {
+    let (directory, name) = uri.rsplit_once('/').unwrap_or(("", uri));
+    match StoragePath::new(name) {
+        Ok(path) => {
+            let root = if directory.is_empty() { "/" } else { directory };
+            // Of `file:///x` no more is left than the scheme and two slashes of its own.
+            let root =
+                if root.ends_with(":/") { uri.strip_suffix(name).unwrap_or(uri) } else { root };
+            Ok((storage_for_uri(root)?, path))
+        }
+        // Not every directory has a name that a store accepts. Itself it can be the root.
+        Err(_) => Ok((storage_for_uri(uri)?, StoragePath::root())),
+    }
+}
+
+fn check_digest(expected: Digest, found: Digest) -> Result<(), FileFault> {
+    if expected == found { Ok(()) } else { Err(FileFault::Digest { expected, found }) }
+}

@@ -1,0 +1,174 @@
+//! The cases, each a sentence about state.
+
+use tidegate_types::SnapshotKind;
+
+use super::harness::{FIRST, Harness, select};
+use crate::{
+    AggregateFunction, AggregatingStateDescriptor, CancelToken, KeyedState, ListStateDescriptor,
+    MapStateDescriptor, ReducingStateDescriptor, StateBackend, StateError, TimeDomain,
+    ValueStateDescriptor,
+};
+
+const WORKS: &str = "state works";
+
+struct Mean;
+
+impl AggregateFunction for Mean {
+    type Input = u32;
+    type Accumulator = (u64, u64);
+    type Output = u64;
+
+    fn create(&self) -> (u64, u64) {
+        (0, 0)
+    }
+
+    fn add(&self, accumulator: &mut (u64, u64), input: u32) {
+        *accumulator = (accumulator.0 + u64::from(input), accumulator.1 + 1);
+    }
+
+    fn result(&self, accumulator: &(u64, u64)) -> u64 {
+        accumulator.0 / accumulator.1
+    }
+}
+
+pub(super) fn every_kind_of_state_comes_back(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut results = Vec::new();
+    for round in 0..2 {
+        let mut state: KeyedState<String> = harness.open_one(&results);
+        let value = state.value(ValueStateDescriptor::<String>::new("value")).expect(WORKS);
+        let list = state.list(ListStateDescriptor::<u16>::new("list")).expect(WORKS);
+        let map = state.map(MapStateDescriptor::<u64, String>::new("map")).expect(WORKS);
+        let sum = ReducingStateDescriptor::new("sum", |a: u64, b: u64| a + b);
+        let sum = state.reducing(sum).expect(WORKS);
+        let mean = state.aggregating(AggregatingStateDescriptor::new("mean", Mean)).expect(WORKS);
+        for key in ["", "ebb", "flood", "Ἀτλαντίς"].map(str::to_owned) {
+            select(&state, &key);
+            if round == 0 {
+                assert_eq!(value.get().expect(WORKS), None, "no state before the first record");
+                value.put(format!("value of {key}")).expect(WORKS);
+                [3, 1, 2].into_iter().for_each(|item| list.add(item).expect(WORKS));
+                for name in [256, 1, 0] {
+                    map.put(name, format!("{key} {name}")).expect(WORKS);
+                }
+                [1, 2, 3].into_iter().for_each(|n| sum.add(n).expect(WORKS));
+                [10, 20].into_iter().for_each(|n| mean.add(n).expect(WORKS));
+            } else {
+                assert_eq!(value.get().expect(WORKS), Some(format!("value of {key}")));
+                assert_eq!(list.get().expect(WORKS), [3, 1, 2], "a list keeps its order");
+                let names: Vec<u64> = map.entries().expect(WORKS).iter().map(|e| e.0).collect();
+                assert_eq!(names, [0, 256, 1], "maps ascend by canonical bytes");
+                assert_eq!(map.get(&1).expect(WORKS), Some(format!("{key} 1")));
+                assert_eq!(sum.get().expect(WORKS), Some(6));
+                assert_eq!(mean.get().expect(WORKS), Some(15));
+                value.clear().expect(WORKS);
+                assert_eq!(value.get().expect(WORKS), None);
+            }
+        }
+        select(&state, &"never written".to_owned());
+        assert_eq!((value.get().expect(WORKS), map.len().expect(WORKS)), (None, 0));
+        results = vec![harness.snapshot(&mut state)];
+    }
+}
+
+pub(super) fn a_snapshot_is_of_its_instant(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    let value = state.value(ValueStateDescriptor::<u64>::new("value")).expect(WORKS);
+    for key in 0..1000 {
+        select(&state, &key);
+        value.put(key).expect(WORKS);
+    }
+    let job = state.snapshot(FIRST, SnapshotKind::Checkpoint).expect(WORKS);
+    for key in 0..2000 {
+        select(&state, &key);
+        if key % 3 == 0 { value.clear() } else { value.put(key + 1) }.expect(WORKS);
+    }
+    let result = harness.run(job, &CancelToken::new()).expect(WORKS);
+    let mut restored: KeyedState<u64> = harness.open_one(&[result]);
+    let value = restored.value(ValueStateDescriptor::<u64>::new("value")).expect(WORKS);
+    for key in 0..2000 {
+        select(&restored, &key);
+        assert_eq!(value.get().expect(WORKS), (key < 1000).then_some(key), "key {key}");
+    }
+}
+
+pub(super) fn timers_come_back(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    for key in 0..50 {
+        select(&state, &key);
+        state.register_timer(TimeDomain::EventTime, i64::try_from(key % 7).expect("small") - 3);
+        state.register_timer(TimeDomain::ProcessingTime, 1_000);
+        state.delete_timer(TimeDomain::ProcessingTime, 1_000);
+    }
+    let mut restored: KeyedState<u64> = harness.open_one(&[harness.snapshot(&mut state)]);
+    for state in [&mut state, &mut restored] {
+        let mut times = Vec::new();
+        while let Some(time) = state.pop_timer(TimeDomain::EventTime, 2).expect(WORKS) {
+            let key = *state.current_key().expect("a timer has a key");
+            assert_eq!(i64::try_from(key % 7).expect("small") - 3, time);
+            times.push(time);
+        }
+        assert!(times.is_sorted() && times.len() == 43, "{times:?}");
+        assert_eq!(state.next_timer(TimeDomain::EventTime), Some(3));
+        assert_eq!(state.next_timer(TimeDomain::ProcessingTime), None);
+    }
+}
+
+pub(super) fn state_that_nobody_registers_is_carried_over(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    let value = state.value(ValueStateDescriptor::<u64>::new("kept")).expect(WORKS);
+    for key in 0..100 {
+        select(&state, &key);
+        value.put(key).expect(WORKS);
+    }
+    let first = harness.snapshot(&mut state);
+    let second = harness.snapshot(&mut harness.open_one::<u64>(&[first]));
+    let mut state: KeyedState<u64> = harness.open_one(&[second]);
+    let value = state.value(ValueStateDescriptor::<u64>::new("kept")).expect(WORKS);
+    for key in 0..100 {
+        select(&state, &key);
+        assert_eq!(value.get().expect(WORKS), Some(key));
+    }
+}
+
+pub(super) fn other_types_are_refused(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    let value = state.value(ValueStateDescriptor::<u64>::new("value")).expect(WORKS);
+    select(&state, &1);
+    value.put(1).expect(WORKS);
+    let results = [harness.snapshot(&mut state)];
+    let refused = |result: Result<(), StateError>| {
+        assert!(matches!(result, Err(StateError::Incompatible { .. })), "{result:?}");
+    };
+    let open = || harness.open_one::<u64>(&results);
+    refused(open().value(ValueStateDescriptor::<i64>::new("value")).map(drop));
+    refused(open().list(ListStateDescriptor::<u64>::new("value")).map(drop));
+    let other = ValueStateDescriptor::<u64>::new("value").schema_version(1);
+    refused(open().value(other).map(drop));
+    // The timers are state of the operator too: another key type is noticed at once.
+    refused(harness.open::<String>(0, 1, &results).map(drop));
+}
+
+pub(super) fn a_cancelled_snapshot_is_an_error(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    let job = state.snapshot(FIRST, SnapshotKind::Checkpoint).expect(WORKS);
+    let cancel = CancelToken::new();
+    cancel.cancel();
+    let result = harness.run(job, &cancel);
+    assert!(matches!(result, Err(StateError::Cancelled)), "{result:?}");
+}
+
+pub(super) fn names_are_unique(backend: &dyn StateBackend) {
+    let harness = Harness::new(backend);
+    let mut state: KeyedState<u64> = harness.open_one(&[]);
+    let value = state.value(ValueStateDescriptor::<u64>::new("value")).expect(WORKS);
+    let again = state.list(ListStateDescriptor::<u64>::new("value"));
+    assert!(matches!(again, Err(StateError::DuplicateName { .. })), "{again:?}");
+    let outside = value.get();
+    assert!(matches!(outside, Err(StateError::NoCurrentKey { .. })), "{outside:?}");
+}

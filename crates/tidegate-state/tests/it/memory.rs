@@ -1,0 +1,120 @@
+//! What is the memory backend's own.
+
+use std::sync::Arc;
+
+use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
+use tidegate_state::{
+    CancelToken, KeyedContext, KeyedState, MemoryStateBackend, RestoredKeyedState, SnapshotResult,
+    SnapshotTarget, StateError, ValueStateDescriptor, conformance,
+};
+use tidegate_store::{MemoryStorage, StoragePath};
+use tidegate_types::*;
+
+#[test]
+fn it_passes_the_suite_of_all_backends() {
+    conformance::run(&MemoryStateBackend::new());
+}
+
+fn context() -> KeyedContext {
+    let subtask = Subtask::new(0, Parallelism::ONE);
+    let max_parallelism = MaxParallelism::new(4).unwrap();
+    KeyedContext {
+        operator: OperatorUid::new("count").unwrap(),
+        subtask,
+        max_parallelism,
+        key_groups: KeyGroupRange::of_subtask(max_parallelism, subtask),
+        attempt: AttemptId::new(1),
+    }
+}
+
+fn snapshot(cap: u64, keys: u64) -> Result<SnapshotResult, StateError> {
+    let backend = MemoryStateBackend::with_max_state_size(cap);
+    let mut state = KeyedState::<u64>::open(&backend, &context(), Vec::new()).unwrap();
+    let value = state.value(ValueStateDescriptor::<u64>::new("levels")).unwrap();
+    for key in 0..keys {
+        state.set_current_key(key, key.key_hash());
+        value.put(key).unwrap();
+    }
+    let job = state.snapshot(CheckpointId::FIRST, SnapshotKind::Checkpoint).unwrap();
+    let path = StoragePath::new("chk-1").unwrap();
+    let storage = MemoryStorage::new();
+    let target = SnapshotTarget {
+        checkpoint: CheckpointId::FIRST,
+        attempt: AttemptId::new(1),
+        storage: &storage,
+        exclusive: &path,
+        shared: &path,
+    };
+    job.run(&target, &CancelToken::new())
+}
+
+#[test]
+fn state_above_the_cap_is_refused_by_name_size_and_way_out() {
+    // Key 4 + 8, number of items 4, their length 4, one item 4 + 8.
+    let entry = 32;
+    assert!(snapshot(100 * entry, 100).is_ok());
+    let error = snapshot(100 * entry, 101).unwrap_err();
+    let text = error.to_string();
+    for expected in ["\"levels\"", "count", "3232 bytes", "3200", "state.backend.type", "rocksdb"] {
+        assert!(text.contains(expected), "{text}");
+    }
+}
+
+fn restore(bytes: &[u8], result: &SnapshotResult) -> Result<Vec<Option<u64>>, StateError> {
+    let restored = RestoredKeyedState {
+        handle: result.keyed[0].clone(),
+        manifest: Arc::from(bytes),
+        registered: result.registered.clone(),
+    };
+    let backend = MemoryStateBackend::new();
+    let mut state = KeyedState::<u64>::open(&backend, &context(), vec![restored])?;
+    let value = state.value(ValueStateDescriptor::<u64>::new("levels"))?;
+    let read = |key: u64| {
+        state.set_current_key(key, key.key_hash());
+        value.get()
+    };
+    (0..6).map(read).collect()
+}
+
+fn bytes_of(result: &SnapshotResult) -> Vec<u8> {
+    let StateHandle::Inline(bytes) = &result.keyed[0].manifest else { panic!("not inline") };
+    bytes.to_vec()
+}
+
+#[test]
+fn no_damage_of_keyed_state_goes_unnoticed() {
+    let result = snapshot(1 << 20, 6).unwrap();
+    let mut bytes = bytes_of(&result);
+    assert_eq!(restore(&bytes, &result).unwrap(), (0..6).map(Some).collect::<Vec<_>>());
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        assert!(restore(&bytes, &result).is_err(), "bit {bit}");
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+    for cut in 0..bytes.len() {
+        assert!(restore(&bytes[..cut], &result).is_err(), "cut at {cut}");
+    }
+}
+
+// Whoever forges the frame's digest too must still not make us panic or allocate without bound.
+#[test]
+fn forged_keyed_state_is_refused_or_harmless() {
+    let result = snapshot(1 << 20, 6).unwrap();
+    let sealed = bytes_of(&result);
+    for position in HEADER_LENGTH..sealed.len() {
+        for value in [0, 1, 0x7F, 0xFF] {
+            let mut bytes = sealed.clone();
+            bytes[position] = value;
+            seal_in_place(FrameKind::KeyedState, &mut bytes);
+            let _ = restore(&bytes, &result);
+        }
+    }
+}
+
+#[test]
+fn state_of_another_backend_is_refused() {
+    let mut result = snapshot(1 << 20, 6).unwrap();
+    result.keyed[0].backend = BackendKind::RocksDb;
+    let error = restore(&bytes_of(&result), &result).unwrap_err();
+    assert!(error.to_string().contains("set state.backend.type to rocksdb"), "{error}");
+}
