@@ -7,8 +7,8 @@ const NANOS_PER_SECOND: u128 = 1_000_000_000;
 
 /// Limits a flow to a number of records per second; the caller tells the time.
 ///
-/// Credit for records grows with time, and at most a hundredth of a second's worth (one record at
-/// least) is saved up, so that a reader that was held up does not burst afterwards.
+/// Credit for records grows with time, and at most a hundredth of a second's worth and one record
+/// is saved up, so that a reader that was held up does not burst afterwards.
 #[derive(Clone, Debug)]
 pub struct RateLimiter {
     per_second: u128,
@@ -23,7 +23,8 @@ impl RateLimiter {
     #[must_use]
     pub fn new(per_second: NonZeroU64) -> Self {
         let per_second = u128::from(per_second.get());
-        let burst = (per_second * (NANOS_PER_SECOND / 100)).max(NANOS_PER_SECOND);
+        // The one record on top keeps the fraction of the next one, which must not get lost.
+        let burst = per_second * (NANOS_PER_SECOND / 100) + NANOS_PER_SECOND;
         Self { per_second, credit: 0, burst, last: Duration::ZERO }
     }
 
@@ -100,7 +101,7 @@ mod tests {
     #[test]
     fn a_pause_is_not_made_up_for() {
         let mut limiter = limiter(1000);
-        assert_eq!(limiter.take(usize::MAX, Duration::from_secs(3600)), 10);
+        assert_eq!(limiter.take(usize::MAX, Duration::from_secs(3600)), 11);
         assert_eq!(limiter.take(1, Duration::from_secs(1)), 0, "time does not run backwards");
         limiter.give_back(4);
         assert_eq!(limiter.take(9, Duration::from_secs(3600)), 4);

@@ -1,1 +1,47 @@
-//! Externalized checkpoints for Rust stream processing: the facade.
+//! Externalized checkpoints for Rust stream processing.
+//!
+//! Tidegate runs stateful streaming jobs on one machine and takes consistent checkpoints of all
+//! their state and stream positions while they run. A job that was killed at any instant resumes
+//! from a checkpoint's metadata path, and its output is that of a run that never failed.
+//!
+//! **It is not** a cluster scheduler or a SQL engine. This crate only gathers the layers' common
+//! names; each layer (`tidegate-align`, `tidegate-state`, `tidegate-meta`, …) can be used alone.
+//!
+//! ```no_run
+//! use tidegate::{FileSink, FileSource, ProcessContext};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     tidegate::run("wordcount", |job| {
+//!         job.source("lines", FileSource::lines("input"))
+//!             .stream()
+//!             .flat_map(|line: String, words| {
+//!                 line.split_whitespace().for_each(|word| words.emit(word.to_lowercase()));
+//!             })
+//!             .key_by(|word: &String| word.clone())
+//!             .process("count", |states| {
+//!                 let count = states.value::<u64>("count")?;
+//!                 Ok(move |word: &String, _, out: &mut ProcessContext<'_, _, _>| {
+//!                     let seen = count.get()?.unwrap_or(0) + 1;
+//!                     count.put(seen)?;
+//!                     out.emit(format!("{word},{seen}"));
+//!                     Ok(())
+//!                 })
+//!             })
+//!             .sink("output", FileSink::new("output"));
+//!         Ok(())
+//!     })
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+pub use rkyv;
+pub use tidegate_connect::{
+    ConnectError, CsvRecord, FileSink, FileSource, Generator, SinkFactory, SplitReader,
+    SplitSource, TwoPhaseSink,
+};
+pub use tidegate_runtime::{
+    Data, Emitter, ExitStatus, Job, JobError, KeyedProcess, KeyedStream, ProcessContext,
+    SourceBuilder, StateSetup, Stream, TaskError, Timer, UserError, run,
+};
+pub use tidegate_state::{ListState, MapState, StateError, StateValue, ValueState};
+pub use tidegate_types::{Parallelism, StateKey};

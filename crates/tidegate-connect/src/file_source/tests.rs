@@ -6,7 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Poll, SplitReader};
+use crate::Poll;
 
 fn source(path: &Path, split_size: u64, buffer: usize) -> FileSource {
     let mut source = FileSource::lines(path).with_split_size(split_size);

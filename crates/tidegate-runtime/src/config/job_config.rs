@@ -1,0 +1,114 @@
+//! The settings of a job as typed values.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
+use tidegate_types::{MaxParallelism, Parallelism};
+
+/// The settings of a job, one field each, whatever name they were given by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobConfig {
+    /// `execution.checkpointing.dir`: the URI or path below which each job has its directory.
+    pub checkpoints_dir: Option<String>,
+    /// `execution.checkpointing.savepoint-dir`: the URI or path for savepoints.
+    pub savepoints_dir: Option<String>,
+    /// `state.backend.type`.
+    pub backend: Backend,
+    /// `execution.checkpointing.incremental`; the memory backend takes no notice of it.
+    pub incremental: bool,
+    /// `state.backend.memory.max-state-size`: bytes per state. 5 MiB unless set.
+    pub memory_max_state_size: u64,
+    /// `execution.checkpointing.num-retained`: how many completed checkpoints are kept.
+    pub num_retained: NonZeroU32,
+    /// `execution.checkpointing.interval`: no checkpoints are made unless set. Above zero.
+    pub interval: Option<Duration>,
+    /// `execution.checkpointing.timeout`: 10 minutes unless set. Above zero.
+    pub timeout: Duration,
+    /// `execution.checkpointing.min-pause`, between the end of one and the start of the next.
+    pub min_pause: Duration,
+    /// `execution.checkpointing.max-concurrent-checkpoints`.
+    pub max_concurrent: NonZeroU32,
+    /// `execution.checkpointing.tolerable-failed-checkpoints`: how many in a row.
+    pub tolerable_failed: u32,
+    /// `execution.checkpointing.externalized-checkpoint-retention`.
+    pub retention: ExternalizedCheckpointCleanup,
+    /// `restart-strategy.*`. Unless set: [`RestartStrategy::UNLIMITED`] with checkpoints, which is
+    /// Flink's choice, and [`RestartStrategy::None`] without.
+    pub restart_strategy: RestartStrategy,
+    /// `parallelism.default`.
+    pub parallelism: Parallelism,
+    /// `pipeline.max-parallelism`.
+    pub max_parallelism: MaxParallelism,
+}
+
+impl JobConfig {
+    /// The settings that concern the coordinator.
+    pub fn coordinator(&self) -> CoordinatorConfig {
+        CoordinatorConfig {
+            interval: self.interval,
+            min_pause: self.min_pause,
+            timeout: self.timeout,
+            max_concurrent: self.max_concurrent,
+            tolerable_failures: self.tolerable_failed,
+            retained: self.num_retained,
+            cleanup: self.retention,
+        }
+    }
+}
+
+impl Default for JobConfig {
+    fn default() -> Self {
+        Self {
+            checkpoints_dir: None,
+            savepoints_dir: None,
+            backend: Backend::Memory,
+            incremental: false,
+            memory_max_state_size: 5 << 20,
+            num_retained: NonZeroU32::MIN,
+            interval: None,
+            timeout: Duration::from_mins(10),
+            min_pause: Duration::ZERO,
+            max_concurrent: NonZeroU32::MIN,
+            tolerable_failed: 0,
+            retention: ExternalizedCheckpointCleanup::NoExternalizedCheckpoints,
+            restart_strategy: RestartStrategy::None,
+            parallelism: Parallelism::ONE,
+            max_parallelism: MaxParallelism::DEFAULT,
+        }
+    }
+}
+
+/// A state backend by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Backend {
+    /// State in a hash map, written into the metadata file.
+    Memory,
+    /// State in mapped segment files.
+    Fs,
+    /// State in RocksDB.
+    RocksDb,
+}
+
+/// What happens when a task fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RestartStrategy {
+    /// The job fails.
+    None,
+    /// The job's tasks start again from the latest completed checkpoint, after a pause.
+    FixedDelay {
+        /// How often, before the job fails.
+        attempts: u32,
+        /// How long to wait before each.
+        delay: Duration,
+    },
+}
+
+impl RestartStrategy {
+    /// As often as needed, a second after each failure.
+    pub const UNLIMITED: Self =
+        Self::FixedDelay { attempts: u32::MAX, delay: Duration::from_secs(1) };
+}

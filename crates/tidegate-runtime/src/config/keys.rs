@@ -1,0 +1,115 @@
+//! The keys: their names, those they had earlier, and what they accept.
+
+use crate::config::ConfigWarning;
+use crate::config::entries::Entry;
+use crate::config::nearest::nearest;
+
+/// A setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Key {
+    /// Its name.
+    pub name: &'static str,
+    /// The names it had in earlier versions of Flink, all of them understood.
+    pub deprecated: &'static [&'static str],
+    /// What is accepted, for people to read.
+    pub accepted: &'static str,
+}
+
+/// All settings.
+pub fn all() -> &'static [Key] {
+    ALL
+}
+
+/// The setting with this name, present or deprecated.
+pub fn find(name: &str) -> Option<&'static Key> {
+    ALL.iter().find(|key| key.name == name || key.deprecated.contains(&name))
+}
+
+const DURATION: &str = "a duration such as \"200 ms\", \"10 s\" or \"1 min\"; a plain number is \
+                        milliseconds";
+const POSITIVE_DURATION: &str = "a duration above zero such as \"200 ms\", \"10 s\" or \"1 min\"; \
+                                 a plain number is milliseconds";
+const DIRECTORY: &str = "a directory as path or URI, such as file:///var/lib/checkpoints";
+const SWITCH: &str = "true or false";
+const FROM_ONE: &str = "a whole number, 1 or more";
+const FROM_ZERO: &str = "a whole number, 0 or more";
+const PARALLELISM: &str = "a whole number from 1 to 32768";
+
+const ALL: &[Key] = &[
+    key(CHECKPOINTS_DIR, &["state.checkpoints.dir"], DIRECTORY),
+    key(SAVEPOINTS_DIR, &["state.savepoints.dir"], DIRECTORY),
+    key(BACKEND, &["state.backend"], "memory, fs or rocksdb"),
+    key(INCREMENTAL, &["state.backend.incremental"], SWITCH),
+    key(
+        MAX_STATE_SIZE,
+        &[],
+        "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain number is \
+         bytes",
+    ),
+    key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
+    key(INTERVAL, &[], POSITIVE_DURATION),
+    key(MODE, &[], "EXACTLY_ONCE"),
+    key(TIMEOUT, &[], POSITIVE_DURATION),
+    key(MIN_PAUSE, &[], DURATION),
+    key(MAX_CONCURRENT, &[], FROM_ONE),
+    key(TOLERABLE_FAILED, &[], FROM_ZERO),
+    key(
+        RETENTION,
+        &[],
+        "RETAIN_ON_CANCELLATION, DELETE_ON_CANCELLATION or NO_EXTERNALIZED_CHECKPOINTS",
+    ),
+    key(UNALIGNED, &["execution.checkpointing.unaligned"], SWITCH),
+    key(ALIGNED_TIMEOUT, &["execution.checkpointing.alignment-timeout"], DURATION),
+    key(
+        RESTART_STRATEGY,
+        &["restart-strategy"],
+        "none, fixed-delay, failure-rate or exponential-delay",
+    ),
+    key(FIXED_DELAY_ATTEMPTS, &[], FROM_ZERO),
+    key(FIXED_DELAY_DELAY, &[], DURATION),
+    key(PARALLELISM_DEFAULT, &[], PARALLELISM),
+    key(MAX_PARALLELISM, &[], PARALLELISM),
+];
+
+const fn key(
+    name: &'static str,
+    deprecated: &'static [&'static str],
+    accepted: &'static str,
+) -> Key {
+    Key { name, deprecated, accepted }
+}
+
+pub(super) const CHECKPOINTS_DIR: &str = "execution.checkpointing.dir";
+pub(super) const SAVEPOINTS_DIR: &str = "execution.checkpointing.savepoint-dir";
+pub(super) const BACKEND: &str = "state.backend.type";
+pub(super) const INCREMENTAL: &str = "execution.checkpointing.incremental";
+pub(super) const MAX_STATE_SIZE: &str = "state.backend.memory.max-state-size";
+pub(super) const NUM_RETAINED: &str = "execution.checkpointing.num-retained";
+pub(super) const INTERVAL: &str = "execution.checkpointing.interval";
+pub(super) const MODE: &str = "execution.checkpointing.mode";
+pub(super) const TIMEOUT: &str = "execution.checkpointing.timeout";
+pub(super) const MIN_PAUSE: &str = "execution.checkpointing.min-pause";
+pub(super) const MAX_CONCURRENT: &str = "execution.checkpointing.max-concurrent-checkpoints";
+pub(super) const TOLERABLE_FAILED: &str = "execution.checkpointing.tolerable-failed-checkpoints";
+pub(super) const RETENTION: &str = "execution.checkpointing.externalized-checkpoint-retention";
+pub(super) const UNALIGNED: &str = "execution.checkpointing.unaligned.enabled";
+pub(super) const ALIGNED_TIMEOUT: &str = "execution.checkpointing.aligned-checkpoint-timeout";
+pub(super) const RESTART_STRATEGY: &str = "restart-strategy.type";
+pub(super) const FIXED_DELAY_ATTEMPTS: &str = "restart-strategy.fixed-delay.attempts";
+pub(super) const FIXED_DELAY_DELAY: &str = "restart-strategy.fixed-delay.delay";
+pub(super) const PARALLELISM_DEFAULT: &str = "parallelism.default";
+pub(super) const MAX_PARALLELISM: &str = "pipeline.max-parallelism";
+
+// Settings of the strategies that are not built in: no warning of their own, as naming the
+// strategy is an error and without that they have no effect in Flink either.
+const SILENT: [&str; 2] = ["restart-strategy.failure-rate.", "restart-strategy.exponential-delay."];
+
+pub(super) fn unknown(entry: Entry) -> Option<ConfigWarning> {
+    if SILENT.iter().any(|prefix| entry.key.starts_with(prefix)) {
+        return None;
+    }
+    let names = ALL.iter().flat_map(|key| key.deprecated.iter().copied().chain([key.name]));
+    let nearest = nearest(&entry.key, names);
+    Some(ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest })
+}

@@ -1,0 +1,367 @@
+//! Configuration as tables: what is written, and what comes of it.
+
+use std::fs;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use tidegate_coordinator::ExternalizedCheckpointCleanup as Cleanup;
+use tidegate_types::{MaxParallelism, Parallelism};
+
+use super::*;
+
+fn directory_with(yaml: &str) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join(FILE_NAME), yaml).unwrap();
+    directory
+}
+
+fn load(yaml: &str, overrides: &[(&str, &str)]) -> Result<Configuration, ConfigError> {
+    let directory = directory_with(yaml);
+    let mut sources = ConfigSources::only_overrides(overrides.iter().copied());
+    sources.conf_dir = Some(directory.path().to_owned());
+    Configuration::load(&sources)
+}
+
+fn job_config(yaml: &str) -> JobConfig {
+    load(yaml, &[]).unwrap().job_config().unwrap()
+}
+
+type Change = fn(&mut JobConfig);
+
+/// The error of the file, the directory's name left out.
+fn error_of(yaml: &str) -> String {
+    let error = load(yaml, &[]).and_then(|configuration| configuration.job_config()).unwrap_err();
+    let text = error.to_string();
+    let words = text.split(' ').map(|word| match word.split_once(FILE_NAME) {
+        Some((_, line)) => format!("{FILE_NAME}{line}"),
+        None => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
+    (&["execution.checkpointing.dir", "state.checkpoints.dir"], "file:///x/y", |c| {
+        c.checkpoints_dir = Some("file:///x/y".to_owned());
+    }),
+    (&["execution.checkpointing.savepoint-dir", "state.savepoints.dir"], "/x", |c| {
+        c.savepoints_dir = Some("/x".to_owned());
+    }),
+    (&["state.backend.type", "state.backend"], "memory", |c| c.backend = Backend::Memory),
+    (&["execution.checkpointing.incremental", "state.backend.incremental"], "true", |c| {
+        c.incremental = true;
+    }),
+    (&["state.backend.memory.max-state-size"], "6 mb", |c| {
+        c.memory_max_state_size = 6 * 1024 * 1024;
+    }),
+    (&["execution.checkpointing.num-retained", "state.checkpoints.num-retained"], "3", |c| {
+        c.num_retained = NonZeroU32::new(3).unwrap();
+    }),
+    (&["execution.checkpointing.mode"], "exactly-once", |_| {}),
+    (&["execution.checkpointing.timeout"], "2 min", |c| c.timeout = Duration::from_mins(2)),
+    (&["execution.checkpointing.min-pause"], "7", |c| c.min_pause = Duration::from_millis(7)),
+    (&["execution.checkpointing.max-concurrent-checkpoints"], "3", |c| {
+        c.max_concurrent = NonZeroU32::new(3).unwrap();
+    }),
+    (&["execution.checkpointing.tolerable-failed-checkpoints"], "3", |c| {
+        c.tolerable_failed = 3;
+    }),
+    (
+        &["execution.checkpointing.externalized-checkpoint-retention"],
+        "RETAIN_ON_CANCELLATION",
+        |c| c.retention = Cleanup::RetainOnCancellation,
+    ),
+    (
+        &["execution.checkpointing.unaligned.enabled", "execution.checkpointing.unaligned"],
+        "false",
+        |_| {},
+    ),
+    (
+        &[
+            "execution.checkpointing.aligned-checkpoint-timeout",
+            "execution.checkpointing.alignment-timeout",
+        ],
+        "0 ms",
+        |_| {},
+    ),
+    (&["restart-strategy.type", "restart-strategy"], "fixed-delay", |c| {
+        let delay = Duration::from_secs(1);
+        c.restart_strategy = RestartStrategy::FixedDelay { attempts: 1, delay };
+    }),
+    // Without a strategy and without checkpoints its parts change nothing.
+    (&["restart-strategy.fixed-delay.attempts"], "3", |_| {}),
+    (&["restart-strategy.fixed-delay.delay"], "3 s", |_| {}),
+    (&["parallelism.default"], "3", |c| c.parallelism = Parallelism::new(3).unwrap()),
+    (&["pipeline.max-parallelism"], "4096", |c| {
+        c.max_parallelism = MaxParallelism::new(4096).unwrap();
+    }),
+    (&["execution.checkpointing.interval"], "200 ms", |c| {
+        c.interval = Some(Duration::from_millis(200));
+        c.restart_strategy = RestartStrategy::UNLIMITED;
+    }),
+];
+
+#[test]
+fn every_setting_under_every_name_flat_and_nested() {
+    assert_eq!(EVERY_SETTING.len(), keys::all().len(), "the table has a row for each key");
+    for (names, value, change) in EVERY_SETTING {
+        let key = keys::find(names[0]).unwrap();
+        assert_eq!((key.name, key.deprecated), (names[0], &names[1..]));
+        let mut expected = JobConfig::default();
+        change(&mut expected);
+        for name in *names {
+            let nested: String =
+                name.split('.').enumerate().fold(String::new(), |text, (n, part)| {
+                    let break_before = if n == 0 { "" } else { "\n" };
+                    text + break_before + &"  ".repeat(n) + part + ":"
+                });
+            for yaml in [
+                format!("{name}: {value}\n"),
+                format!("{nested} {value}\n"),
+                format!("{name}: '{value}'"),
+            ] {
+                let configuration = load(&yaml, &[]).unwrap();
+                assert_eq!(configuration.warnings(), [], "{yaml}");
+                assert_eq!(configuration.job_config().unwrap(), expected, "{yaml}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
+    for (yaml, expected) in [
+        (
+            "\n# a comment\nparallelism.default: none\n",
+            "tidegate.yaml:3: parallelism.default: \"none\" is not accepted; write a whole number \
+             from 1 to 32768",
+        ),
+        (
+            "execution:\n  checkpointing:\n    max-concurrent-checkpoints: 0\n",
+            "tidegate.yaml:3: execution.checkpointing.max-concurrent-checkpoints: \"0\" is not \
+             accepted; write a whole number, 1 or more",
+        ),
+        (
+            "state.backend: [memory]",
+            "tidegate.yaml:1: state.backend: a list is not accepted; write memory, fs or rocksdb",
+        ),
+        (
+            "state:\n  backend:\n",
+            "tidegate.yaml:2: state.backend: no value is not accepted; write memory, fs or rocksdb",
+        ),
+        (
+            "state.backend.incremental: yes please",
+            "tidegate.yaml:1: state.backend.incremental: \"yes please\" is not accepted; write \
+             true or false",
+        ),
+        (
+            "state.backend: rocksdb",
+            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use \
+             memory",
+        ),
+        (
+            "execution.checkpointing.mode: AT_LEAST_ONCE",
+            "tidegate.yaml:1: execution.checkpointing.mode: \"AT_LEAST_ONCE\" is not built into \
+             this program yet; use EXACTLY_ONCE",
+        ),
+        (
+            "restart-strategy.type: exponential-delay",
+            "tidegate.yaml:1: restart-strategy.type: \"exponential-delay\" is not built into this \
+             program yet; use fixed-delay or none",
+        ),
+        (
+            "execution.checkpointing.unaligned: true",
+            "tidegate.yaml:1: execution.checkpointing.unaligned: \"true\" is not built into this \
+             program yet; write false: checkpoints are aligned",
+        ),
+        (
+            "state.backend: memory\nstate.backend.type: jobmanager",
+            "tidegate.yaml:1: state.backend and tidegate.yaml:2: state.backend.type are the same \
+             setting with different values; remove one of them",
+        ),
+    ] {
+        assert_eq!(error_of(yaml), expected, "{yaml}");
+    }
+}
+
+#[test]
+fn values_that_are_not_accepted() {
+    for (key, values) in [
+        ("execution.checkpointing.interval", &["0", "0 s", "-1", "1.5 s", "s", "1 fortnight"][..]),
+        ("execution.checkpointing.timeout", &["0 ms", "99999999999999999999 ms", "+5"]),
+        ("execution.checkpointing.min-pause", &["never"]),
+        ("state.backend.memory.max-state-size", &["0", "5 mp", "18446744073709551615 kb"]),
+        ("parallelism.default", &["0", "32769", "70000", "1e2", "0x10", "1_000"]),
+        ("pipeline.max-parallelism", &["0", "32769", "128.0"]),
+        ("execution.checkpointing.tolerable-failed-checkpoints", &["-1"]),
+        ("execution.checkpointing.externalized-checkpoint-retention", &["KEEP", "true"]),
+        ("execution.checkpointing.mode", &["TWICE"]),
+        ("execution.checkpointing.unaligned.enabled", &["no"]),
+        ("state.checkpoints.dir", &["~", "''"]),
+    ] {
+        for value in values {
+            for (yaml, overrides) in
+                [(format!("{key}: {value}\n"), vec![]), (String::new(), vec![(key, *value)])]
+            {
+                if *value == "~" && !overrides.is_empty() || *value == "''" && yaml.is_empty() {
+                    continue;
+                }
+                let error = load(&yaml, &overrides).unwrap().job_config().unwrap_err();
+                assert!(matches!(error, ConfigError::BadValue { .. }), "{key} {value}: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_yaml_is_told_with_its_line() {
+    for (yaml, line) in [
+        ("a: [\n", 1),
+        ("parallelism.default: 1\nparallelism.default: 2\n", 2),
+        ("a: x\n b: y\n", 2),
+        ("- a\n", 1),
+        ("just text", 1),
+        ("a: 1\n---\nb: 2\n", 3),
+    ] {
+        match load(yaml, &[]) {
+            Err(ConfigError::Syntax { line: found, .. }) => assert_eq!(found, line, "{yaml}"),
+            other => panic!("{yaml}: {other:?}"),
+        }
+    }
+    for yaml in ["", "# nothing\n", "---\n", "state:\n"] {
+        let configuration = load(yaml, &[]).unwrap();
+        assert_eq!(configuration.job_config().unwrap(), JobConfig::default(), "{yaml}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_a_warning_with_the_nearest_one() {
+    let yaml = "state.checkpoint.dir: /x\ntaskmanager:\n  memory: 1g\n";
+    let configuration = load(yaml, &[("paralelism.default", "2")]).unwrap();
+    let warnings: Vec<_> = configuration.warnings().iter().map(ToString::to_string).collect();
+    assert!(warnings[0].ends_with(
+        "tidegate.yaml:1: unknown key \"state.checkpoint.dir\" has no effect; did you mean \
+         \"state.checkpoints.dir\"?"
+    ));
+    assert!(
+        warnings[1].ends_with("tidegate.yaml:3: unknown key \"taskmanager.memory\" has no effect")
+    );
+    assert_eq!(
+        warnings[2],
+        "-D: unknown key \"paralelism.default\" has no effect; did you mean \
+         \"parallelism.default\"?"
+    );
+    assert_eq!(configuration.job_config().unwrap(), JobConfig::default());
+}
+
+#[test]
+fn overrides_go_over_the_file_under_any_name_and_the_last_one_wins() {
+    let yaml = "state.checkpoints.dir: /file\nparallelism.default: 2\n";
+    let overrides = [("execution.checkpointing.dir", "/one"), ("state.checkpoints.dir", "/two")];
+    let configuration = load(yaml, &overrides).unwrap();
+    let config = configuration.job_config().unwrap();
+    assert_eq!(config.checkpoints_dir.as_deref(), Some("/two"));
+    assert_eq!(config.parallelism.get(), 2);
+    assert_eq!(configuration.origin("execution.checkpointing.dir"), Origin::CommandLine);
+    assert!(matches!(configuration.origin("parallelism.default"), Origin::File { line: 2, .. }));
+    assert_eq!(configuration.origin("pipeline.max-parallelism"), Origin::Default);
+}
+
+#[test]
+fn the_restart_strategy_follows_from_all_of_its_settings() {
+    let fixed = |attempts, millis| RestartStrategy::FixedDelay {
+        attempts,
+        delay: Duration::from_millis(millis),
+    };
+    let interval = "execution.checkpointing.interval: 1 s\n";
+    for (yaml, expected) in [
+        (String::new(), RestartStrategy::None),
+        (interval.to_owned(), RestartStrategy::UNLIMITED),
+        (format!("{interval}restart-strategy: none"), RestartStrategy::None),
+        ("restart-strategy: fixeddelay".to_owned(), fixed(1, 1000)),
+        (
+            "restart-strategy:\n  fixed-delay:\n    delay: 5\n    attempts: 9\n  type: fixed-delay"
+                .to_owned(),
+            fixed(9, 5),
+        ),
+    ] {
+        assert_eq!(job_config(&yaml).restart_strategy, expected, "{yaml}");
+    }
+}
+
+#[test]
+fn the_first_directory_named_is_the_one() {
+    let (first, second, third) = (
+        directory_with("parallelism.default: 1"),
+        directory_with("parallelism.default: 2"),
+        directory_with("parallelism.default: 3"),
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let path = |directory: &TempDir| Some(directory.path().to_owned());
+    let parallelism = |conf_dir, environment_dir, default_dir: Option<PathBuf>| {
+        let overrides = Vec::new();
+        let sources = ConfigSources { conf_dir, environment_dir, default_dir, overrides };
+        let configuration = Configuration::load(&sources)?;
+        let read = configuration.file().map(Path::to_owned);
+        Ok::<_, ConfigError>((configuration.job_config()?.parallelism.get(), read.is_some()))
+    };
+    assert_eq!(parallelism(path(&first), path(&second), path(&third)).unwrap(), (1, true));
+    assert_eq!(parallelism(None, path(&second), path(&third)).unwrap(), (2, true));
+    assert_eq!(parallelism(None, None, path(&third)).unwrap(), (3, true));
+    assert_eq!(parallelism(None, None, path(&empty)).unwrap(), (1, false));
+    for (conf_dir, environment_dir) in [(path(&empty), path(&second)), (None, path(&empty))] {
+        let error = parallelism(conf_dir, environment_dir, path(&third)).unwrap_err();
+        assert!(matches!(error, ConfigError::NoFile { .. }), "{error}");
+    }
+}
+
+#[test]
+fn durations_and_sizes_in_all_their_units() {
+    for (text, nanos) in [
+        ("7", 7_000_000),
+        ("1d", 86_400_000_000_000),
+        ("2 days", 172_800_000_000_000),
+        ("1 h", 3_600_000_000_000),
+        ("3min", 180_000_000_000),
+        ("1 m", 60_000_000_000),
+        ("10 S", 10_000_000_000),
+        ("200 ms", 200_000_000),
+        ("5 µs", 5_000),
+        ("9 nanos", 9),
+    ] {
+        assert_eq!(values::duration(text), Some(Duration::from_nanos(nanos)), "{text}");
+    }
+    for (text, bytes) in [
+        ("7", 7),
+        ("5 mb", 5 << 20),
+        ("5MB", 5 << 20),
+        ("1 kibibytes", 1 << 10),
+        ("2 g", 2 << 30),
+        ("3 tb", 3 << 40),
+        ("0 b", 0),
+    ] {
+        assert_eq!(values::size(text), Some(bytes), "{text}");
+    }
+}
+
+#[test]
+fn overrides_are_taken_apart_at_the_first_equals_sign() {
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(parse_override("a.b=c = d").unwrap(), pair("a.b", "c = d"));
+    assert_eq!(parse_override("a=").unwrap(), pair("a", ""));
+    for text in ["", "a", "=b"] {
+        assert!(matches!(parse_override(text), Err(ConfigError::BadOverride { .. })), "{text}");
+    }
+}
+
+proptest! {
+    // The file is the user's: whatever is in it, we answer.
+    #[test]
+    fn no_text_makes_us_panic(text in "[a-c.: \n#'\"\\[\\]{}&*!|>%@0-9_~-]{0,60}") {
+        let path: Arc<Path> = Path::new("x").into();
+        let _ = yaml::parse(&text, &path);
+        let _ = (values::duration(&text), values::size(&text));
+    }
+}

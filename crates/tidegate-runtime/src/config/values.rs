@@ -1,0 +1,230 @@
+//! From the text of a setting to its typed value.
+
+use std::time::Duration;
+
+use tidegate_coordinator::ExternalizedCheckpointCleanup;
+use tidegate_types::{MaxParallelism, Parallelism};
+
+use crate::config::entries::{Entry, Value};
+use crate::config::keys::{self, Key};
+use crate::config::{Backend, ConfigError, JobConfig, RestartStrategy};
+
+/// Why a text is not taken.
+enum Refusal {
+    NotAccepted,
+    NotYet(&'static str),
+}
+
+/// What is set of the restart strategy, whose parts come in any order.
+#[derive(Default)]
+pub(super) struct Restart {
+    strategy: Option<Strategy>,
+    attempts: Option<u32>,
+    delay: Option<Duration>,
+}
+
+enum Strategy {
+    None,
+    FixedDelay,
+}
+
+impl Restart {
+    pub(super) fn finish(self, checkpoints: bool) -> RestartStrategy {
+        // Flink's defaults: one attempt if the strategy is named, no end of them if it is not.
+        let attempts = match self.strategy {
+            Some(Strategy::None) => return RestartStrategy::None,
+            None if !checkpoints => return RestartStrategy::None,
+            None => return RestartStrategy::UNLIMITED,
+            Some(Strategy::FixedDelay) => self.attempts.unwrap_or(1),
+        };
+        let delay = self.delay.unwrap_or(Duration::from_secs(1));
+        RestartStrategy::FixedDelay { attempts, delay }
+    }
+}
+
+/// Puts a setting into the configuration.
+pub(super) fn apply(
+    key: &Key,
+    entry: &Entry,
+    config: &mut JobConfig,
+    restart: &mut Restart,
+) -> Result<(), ConfigError> {
+    let text = match &entry.value {
+        Value::Text(text) => text.trim(),
+        Value::Nothing => return Err(bad_value(key, entry, "no value")),
+        Value::List => return Err(bad_value(key, entry, "a list")),
+    };
+    set(key.name, text, config, restart).map_err(|refusal| match refusal {
+        Refusal::NotAccepted => bad_value(key, entry, &format!("{text:?}")),
+        Refusal::NotYet(instead) => ConfigError::NotSupported {
+            origin: entry.origin.clone(),
+            key: entry.key.clone(),
+            found: format!("{text:?}").into(),
+            instead,
+        },
+    })
+}
+
+fn bad_value(key: &Key, entry: &Entry, found: &str) -> ConfigError {
+    ConfigError::BadValue {
+        origin: entry.origin.clone(),
+        key: entry.key.clone(),
+        found: found.into(),
+        accepted: key.accepted,
+    }
+}
+
+fn set(
+    name: &'static str,
+    text: &str,
+    config: &mut JobConfig,
+    restart: &mut Restart,
+) -> Result<(), Refusal> {
+    match name {
+        keys::CHECKPOINTS_DIR => config.checkpoints_dir = Some(directory(text)?),
+        keys::SAVEPOINTS_DIR => config.savepoints_dir = Some(directory(text)?),
+        keys::BACKEND => config.backend = backend(text)?,
+        keys::INCREMENTAL => config.incremental = switch(text)?,
+        keys::MAX_STATE_SIZE => config.memory_max_state_size = above_zero(size(text))?,
+        keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
+        keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
+        keys::MODE => mode(text)?,
+        keys::TIMEOUT => config.timeout = above_zero(duration(text))?,
+        keys::MIN_PAUSE => config.min_pause = duration(text).ok_or(Refusal::NotAccepted)?,
+        keys::MAX_CONCURRENT => config.max_concurrent = number(text).ok_or(Refusal::NotAccepted)?,
+        keys::TOLERABLE_FAILED => {
+            config.tolerable_failed = number(text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::RETENTION => config.retention = retention(text)?,
+        keys::UNALIGNED if switch(text)? => {
+            return Err(Refusal::NotYet("write false: checkpoints are aligned"));
+        }
+        keys::UNALIGNED => {}
+        keys::ALIGNED_TIMEOUT if above_zero(duration(text)).is_ok() => {
+            return Err(Refusal::NotYet("write 0 ms: checkpoints are aligned"));
+        }
+        keys::ALIGNED_TIMEOUT => drop(duration(text).ok_or(Refusal::NotAccepted)?),
+        keys::RESTART_STRATEGY => restart.strategy = Some(strategy(text)?),
+        keys::FIXED_DELAY_ATTEMPTS => {
+            restart.attempts = Some(number(text).ok_or(Refusal::NotAccepted)?);
+        }
+        keys::FIXED_DELAY_DELAY => {
+            restart.delay = Some(duration(text).ok_or(Refusal::NotAccepted)?);
+        }
+        keys::PARALLELISM_DEFAULT => {
+            let parallelism = number(text).and_then(Parallelism::new);
+            config.parallelism = parallelism.ok_or(Refusal::NotAccepted)?;
+        }
+        keys::MAX_PARALLELISM => {
+            let max = number(text).and_then(MaxParallelism::new);
+            config.max_parallelism = max.ok_or(Refusal::NotAccepted)?;
+        }
+        _ => unreachable!("every key of the table has a field: {name}"),
+    }
+    Ok(())
+}
+
+fn above_zero<T: Default + PartialOrd>(value: Option<T>) -> Result<T, Refusal> {
+    value.filter(|value| *value > T::default()).ok_or(Refusal::NotAccepted)
+}
+
+fn directory(text: &str) -> Result<String, Refusal> {
+    let usable = !text.chars().any(char::is_control);
+    if usable { Ok(text.to_owned()) } else { Err(Refusal::NotAccepted) }
+}
+
+fn switch(text: &str) -> Result<bool, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(Refusal::NotAccepted),
+    }
+}
+
+fn backend(text: &str) -> Result<Backend, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "memory" | "jobmanager" => Ok(Backend::Memory),
+        "fs" | "filesystem" | "hashmap" | "rocksdb" => Err(Refusal::NotYet("use memory")),
+        _ => Err(Refusal::NotAccepted),
+    }
+}
+
+// Flink takes the names of constants in any case, and these also with hyphens.
+fn constant(text: &str) -> String {
+    text.to_ascii_uppercase().replace('-', "_")
+}
+
+fn mode(text: &str) -> Result<(), Refusal> {
+    match constant(text).as_str() {
+        "EXACTLY_ONCE" => Ok(()),
+        "AT_LEAST_ONCE" => Err(Refusal::NotYet("use EXACTLY_ONCE")),
+        _ => Err(Refusal::NotAccepted),
+    }
+}
+
+fn retention(text: &str) -> Result<ExternalizedCheckpointCleanup, Refusal> {
+    match constant(text).as_str() {
+        "RETAIN_ON_CANCELLATION" => Ok(ExternalizedCheckpointCleanup::RetainOnCancellation),
+        "DELETE_ON_CANCELLATION" => Ok(ExternalizedCheckpointCleanup::DeleteOnCancellation),
+        "NO_EXTERNALIZED_CHECKPOINTS" => {
+            Ok(ExternalizedCheckpointCleanup::NoExternalizedCheckpoints)
+        }
+        _ => Err(Refusal::NotAccepted),
+    }
+}
+
+fn strategy(text: &str) -> Result<Strategy, Refusal> {
+    match text.to_ascii_lowercase().as_str() {
+        "none" | "off" | "disable" => Ok(Strategy::None),
+        "fixed-delay" | "fixeddelay" => Ok(Strategy::FixedDelay),
+        "failure-rate" | "failurerate" | "exponential-delay" | "exponentialdelay" => {
+            Err(Refusal::NotYet("use fixed-delay or none"))
+        }
+        _ => Err(Refusal::NotAccepted),
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+    // `parse` alone would take a sign.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// A number, and the unit behind it in lower case.
+fn quantity(text: &str) -> Option<(u64, String)> {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    Some((number(&text[..end])?, text[end..].trim().to_lowercase()))
+}
+
+/// A duration in Flink's notation: a whole number and a unit, milliseconds if there is none.
+pub(super) fn duration(text: &str) -> Option<Duration> {
+    let (count, unit) = quantity(text)?;
+    let seconds = |each: u64| count.checked_mul(each).map(Duration::from_secs);
+    match unit.as_str() {
+        "d" | "day" | "days" => seconds(86_400),
+        "h" | "hour" | "hours" => seconds(3_600),
+        "m" | "min" | "minute" | "minutes" => seconds(60),
+        "s" | "sec" | "secs" | "second" | "seconds" => seconds(1),
+        "" | "ms" | "milli" | "millis" | "millisecond" | "milliseconds" => {
+            Some(Duration::from_millis(count))
+        }
+        "µs" | "μs" | "us" | "micro" | "micros" | "microsecond" | "microseconds" => {
+            Some(Duration::from_micros(count))
+        }
+        "ns" | "nano" | "nanos" | "nanosecond" | "nanoseconds" => Some(Duration::from_nanos(count)),
+        _ => None,
+    }
+}
+
+/// A size in Flink's notation, in bytes: a whole number and a unit, bytes if there is none.
+pub(super) fn size(text: &str) -> Option<u64> {
+    let (count, unit) = quantity(text)?;
+    let shift = match unit.as_str() {
+        "" | "b" | "bytes" => 0,
+        "k" | "kb" | "kib" | "kibibytes" => 10,
+        "m" | "mb" | "mib" | "mebibytes" => 20,
+        "g" | "gb" | "gib" | "gibibytes" => 30,
+        "t" | "tb" | "tib" | "tebibytes" => 40,
+        _ => return None,
+    };
+    count.checked_mul(1 << shift)
+}

@@ -1,0 +1,32 @@
+//! What tasks tell the driver, and what the driver tells tasks.
+
+use tidegate_coordinator::Acknowledgement;
+use tidegate_types::{Barrier, CheckpointId, Subtask, TaskId};
+
+use crate::error::TaskError;
+
+/// From a task (or its snapshot) to the driver.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The task's part of a checkpoint is durable.
+    Acknowledged(Box<Acknowledgement>),
+    /// The task's part of a checkpoint could not be written; the task itself goes on.
+    Declined { checkpoint: CheckpointId, task: TaskId, subtask: Subtask, error: Box<TaskError> },
+    /// A source subtask has read all of its input.
+    SourceExhausted { task: TaskId, subtask: Subtask },
+    /// The task has ended, after [`Command::Finish`].
+    Finished,
+    /// The task has ended with an error, or because it was cancelled.
+    Failed { task: TaskId, subtask: Subtask, error: Box<TaskError> },
+}
+
+/// From the driver to a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Command {
+    /// Put this barrier into the stream (sources only).
+    Inject(Barrier),
+    /// The checkpoint is complete and durable.
+    Completed(CheckpointId),
+    /// All input is processed and all output is committed: end.
+    Finish,
+}

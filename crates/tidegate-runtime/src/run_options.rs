@@ -1,0 +1,121 @@
+//! What `tidegate run` hands to the job program.
+
+use std::path::PathBuf;
+
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+
+use crate::config::ConfigError;
+use crate::process::parent_of;
+
+/// The environment variable that carries [`RunOptions`] as JSON.
+pub const RUN_OPTIONS_VARIABLE: &str = "TIDEGATE_RUN_OPTIONS";
+
+/// What `tidegate run` was told and the job program does. Alone, a program runs with the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+// An option that is not understood must not be passed over: it might say what to resume from.
+#[serde(default, deny_unknown_fields)]
+pub struct RunOptions {
+    /// `-s`: the checkpoint to resume from; absolute if it is a local path.
+    pub restore_path: Option<String>,
+    /// `-n`: state that no operator of the job claims is left behind instead of refused.
+    pub allow_non_restored: bool,
+    /// `-p`: goes over `parallelism.default`.
+    pub parallelism: Option<u16>,
+    /// `-D key=value`, in order.
+    pub overrides: Vec<(String, String)>,
+    /// `--conf-dir`; absolute.
+    pub conf_dir: Option<PathBuf>,
+    /// The `tidegate` process without which the job must not live.
+    pub supervisor_process_id: Option<u32>,
+}
+
+impl RunOptions {
+    /// The options of this process; the default if it was not started by `tidegate run`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::RunOptions`] when the variable is there and not readable.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        match std::env::var_os(RUN_OPTIONS_VARIABLE) {
+            None => Ok(Self::default()),
+            Some(value) => Self::from_json(&value.to_string_lossy()),
+        }
+    }
+
+    /// The options in the form in which they are handed over.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::RunOptions`] when a path is no UTF-8.
+    pub fn to_json(&self) -> Result<String, ConfigError> {
+        serde_json::to_string(self).map_err(|error| unreadable(&error))
+    }
+
+    fn from_json(text: &str) -> Result<Self, ConfigError> {
+        serde_json::from_str(text).map_err(|error| unreadable(&error))
+    }
+}
+
+fn unreadable(error: &serde_json::Error) -> ConfigError {
+    let reason = error.to_string().into();
+    ConfigError::RunOptions { variable: RUN_OPTIONS_VARIABLE, reason }
+}
+
+/// Makes sure that this process does not outlive the `tidegate` that supervises it, not even
+/// when that is killed by SIGKILL. Ends the process at once if it is gone already.
+///
+/// The supervisor need not be the parent: a wrapper script may stand between. Each process of the
+/// chain then dies with the one above it.
+///
+/// Call it from the main thread, early: Linux keeps the wish with the thread that asked, and
+/// counts as the parent the *thread* that spawned us, which in `tidegate` is the main one too.
+pub fn die_with_supervisor(supervisor_process_id: u32) {
+    let asked = set_parent_process_death_signal(Some(Signal::KILL));
+    // Looked at after asking: who goes away from now on takes us along.
+    if asked.is_err() || !is_ancestor(supervisor_process_id) {
+        std::process::exit(128 + Signal::KILL.as_raw());
+    }
+}
+
+fn is_ancestor(process_id: u32) -> bool {
+    let mut ancestor = getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs());
+    // The bound is for a chain that changes while it is walked.
+    for _ in 0..64 {
+        match ancestor {
+            Some(found) if found == process_id => return true,
+            Some(other) => ancestor = parent_of(other),
+            None => return false,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_read_what_they_write_and_nothing_else() {
+        let options = RunOptions {
+            restore_path: Some("/x/chk-3".to_owned()),
+            allow_non_restored: true,
+            parallelism: Some(4),
+            overrides: vec![("a".to_owned(), "b = c".to_owned())],
+            conf_dir: Some("/etc/tidegate".into()),
+            supervisor_process_id: Some(17),
+        };
+        assert_eq!(RunOptions::from_json(&options.to_json().unwrap()).unwrap(), options);
+        assert_eq!(RunOptions::from_json("{}").unwrap(), RunOptions::default());
+        for text in ["", "7", "{\"parallelism\": 70000}", "{\"later\": 1}"] {
+            let error = RunOptions::from_json(text).unwrap_err();
+            assert!(error.to_string().contains(RUN_OPTIONS_VARIABLE), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn ancestors_are_found_and_strangers_are_not() {
+        assert!(is_ancestor(getppid().unwrap().as_raw_nonzero().get().unsigned_abs()));
+        assert!(!is_ancestor(std::process::id()), "nobody is an ancestor of their own");
+    }
+}

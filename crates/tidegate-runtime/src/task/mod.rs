@@ -1,0 +1,106 @@
+//! Tasks: the threads of a job. Each is a source or an input gate with the chain behind it.
+
+mod gate;
+mod source;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossbeam::channel::{Receiver, Sender};
+use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
+use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend};
+use tidegate_store::CheckpointStorage;
+use tidegate_types::{
+    AttemptId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism, StateHandle,
+    Subtask, TaskId,
+};
+
+use crate::cancel::Cancel;
+use crate::error::TaskError;
+use crate::report::{Command, Report};
+use crate::snapshot::SnapshotQueue;
+
+pub(crate) use gate::GateTask;
+pub(crate) use source::SourceTask;
+
+/// What all tasks of one attempt share.
+pub(crate) struct AttemptContext {
+    pub(crate) job: JobId,
+    pub(crate) attempt: AttemptId,
+    pub(crate) max_parallelism: MaxParallelism,
+    /// The parallelism of each task, by its position.
+    pub(crate) parallelism: Vec<Parallelism>,
+    /// The channels of each edge, by its position: `EdgeChannels<T>` of that edge's type.
+    pub(crate) edges: Vec<Arc<dyn Any + Send + Sync>>,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) storage: Arc<dyn CheckpointStorage>,
+    pub(crate) paths: CheckpointPaths,
+    pub(crate) restore: Option<Restore>,
+}
+
+/// What an attempt starts from.
+pub(crate) struct Restore {
+    pub(crate) plan: RestorePlan,
+    pub(crate) resolver: FileResolver,
+}
+
+/// What one subtask of a task knows of the world.
+pub(crate) struct TaskContext {
+    pub(crate) shared: Arc<AttemptContext>,
+    pub(crate) task: TaskId,
+    pub(crate) subtask: Subtask,
+    pub(crate) commands: Receiver<Command>,
+    pub(crate) reports: Sender<Report>,
+    pub(crate) cancel: Cancel,
+    pub(crate) snapshots: SnapshotQueue,
+}
+
+impl TaskContext {
+    /// What the keyed state of an operator of this subtask is opened with.
+    pub(crate) fn keyed(
+        &self,
+        uid: &OperatorUid,
+    ) -> Result<(KeyedContext, Vec<RestoredKeyedState>), TaskError> {
+        let context = KeyedContext {
+            operator: uid.clone(),
+            subtask: self.subtask,
+            max_parallelism: self.shared.max_parallelism,
+            key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
+            attempt: self.shared.attempt,
+        };
+        let Some(Restore { plan, resolver }) = &self.shared.restore else {
+            return Ok((context, Vec::new()));
+        };
+        let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
+        let restored = restored.map(|(handle, registered)| {
+            let manifest = match &handle.manifest {
+                StateHandle::Inline(bytes) => Arc::clone(bytes),
+                other => {
+                    let file = other.file().expect("inline or a file");
+                    let fault =
+                        |fault| TaskError::RestoredFile { state: uid.as_str().into(), fault };
+                    resolver.read(file, file.length).map_err(fault)?.into()
+                }
+            };
+            Ok(RestoredKeyedState { handle, manifest, registered })
+        });
+        Ok((context, restored.collect::<Result<_, TaskError>>()?))
+    }
+}
+
+/// A task that is ready to run on its thread.
+pub(crate) trait TaskBody {
+    /// Runs until the job is finished, cancelled or has failed.
+    fn run(self: Box<Self>, context: &TaskContext) -> Result<(), TaskError>;
+}
+
+/// Builds a task on its own thread, since what it builds need not be `Send`.
+pub(crate) type TaskFactory =
+    Arc<dyn Fn(&TaskContext) -> Result<Box<dyn TaskBody>, TaskError> + Send + Sync>;
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn wall_clock_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,198 @@
+//! The source task: reads its splits one after the other and injects barriers between records.
+//!
+//! Invariant: a split's position is taken between two calls of `poll`, when every record handed
+//! out so far has been pushed through the chain; so barrier and position name the same instant.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::RecvTimeoutError;
+use tidegate_connect::{BoxedReader, Poll, RateLimiter, SplitSource};
+use tidegate_state::list_handle;
+use tidegate_types::{Barrier, Distribution, OperatorUid};
+
+use super::{TaskBody, TaskContext, wall_clock_ms};
+use crate::error::TaskError;
+use crate::lists::restored_items;
+use crate::push::Push;
+use crate::record::{LAST_WATERMARK, NO_TIMESTAMP, Record};
+use crate::report::{Command, Report};
+use crate::snapshot::{OperatorSnapshot, SnapshotBuilder, SnapshotOrigin};
+
+/// Records read between two looks at the commands.
+const POLL_RECORDS: usize = 512;
+/// How long a rate-limited or waiting source sleeps at most before it looks at the clock again.
+const NAP_MAX: Duration = Duration::from_millis(20);
+
+const SPLITS: &str = "splits";
+
+pub(crate) struct SourceTask<S: SplitSource> {
+    uid: OperatorUid,
+    source: Arc<S>,
+    /// Splits not yet opened, the next one first.
+    waiting: VecDeque<S::Split>,
+    reader: Option<BoxedReader<S>>,
+    limiter: Option<RateLimiter>,
+    started: Instant,
+    down: Box<dyn Push<S::Record>>,
+}
+
+enum Step {
+    More,
+    Wait(Duration),
+    Exhausted,
+}
+
+impl<S: SplitSource> SourceTask<S> {
+    /// Takes up the restored splits, or this subtask's share of all splits on a fresh start.
+    pub(crate) fn open(
+        uid: OperatorUid,
+        source: Arc<S>,
+        rate: Option<NonZeroU64>,
+        down: Box<dyn Push<S::Record>>,
+        context: &TaskContext,
+    ) -> Result<Self, TaskError> {
+        let subtask = context.subtask;
+        let waiting = match &context.shared.restore {
+            Some(restore) => {
+                let state = restore.plan.for_subtask(&uid, subtask);
+                let items = restored_items(&state, &restore.resolver, SPLITS)?;
+                items.iter().map(|item| S::decode_split(item)).collect::<Result<_, _>>()?
+            }
+            None => {
+                let all = source.splits()?.into_iter().skip(usize::from(subtask.index()));
+                all.step_by(usize::from(subtask.parallelism().get())).collect()
+            }
+        };
+        // At least one record a second: a share of nothing would never end.
+        let share = |n: NonZeroU64| n.get() / u64::from(subtask.parallelism().get());
+        let limiter =
+            rate.map(|n| RateLimiter::new(NonZeroU64::new(share(n)).unwrap_or(NonZeroU64::MIN)));
+        Ok(Self { uid, source, waiting, reader: None, limiter, started: Instant::now(), down })
+    }
+
+    fn step(&mut self) -> Result<Step, TaskError> {
+        let Some(reader) = &mut self.reader else {
+            return match self.waiting.front() {
+                Some(split) => {
+                    self.reader = Some(self.source.open(split)?);
+                    self.waiting.pop_front();
+                    Ok(Step::More)
+                }
+                None => Ok(Step::Exhausted),
+            };
+        };
+        let mut budget = POLL_RECORDS;
+        if let Some(limiter) = &mut self.limiter {
+            let now = self.started.elapsed();
+            budget = limiter.take(POLL_RECORDS, now);
+            if budget == 0 {
+                return Ok(Step::Wait(limiter.wait(now).min(NAP_MAX)));
+            }
+        }
+        let (mut pushed, mut result) = (0, Ok(()));
+        let polled = reader.poll(budget, &mut |value| {
+            pushed += 1;
+            // After a failure the attempt is over, and what else was read goes nowhere.
+            if result.is_ok() {
+                result = self.down.push(Record { value, timestamp: NO_TIMESTAMP });
+            }
+        })?;
+        result?;
+        if let Some(limiter) = &mut self.limiter {
+            limiter.give_back(budget - pushed);
+        }
+        Ok(match polled {
+            Poll::More => Step::More,
+            Poll::Pending(wait) => Step::Wait(wait.unwrap_or(NAP_MAX).min(NAP_MAX)),
+            Poll::Finished => {
+                self.reader = None;
+                Step::More
+            }
+        })
+    }
+
+    fn inject(&mut self, barrier: Barrier, context: &TaskContext) -> Result<(), TaskError> {
+        let started = Instant::now();
+        let mut snapshot = SnapshotBuilder::new(barrier);
+        let open = self.reader.iter().map(|reader| reader.position());
+        let splits = open.chain(self.waiting.iter().cloned());
+        let items: Vec<Vec<u8>> = splits.map(|split| S::encode_split(&split)).collect();
+        snapshot.add(
+            self.uid.clone(),
+            Box::new(move |_| {
+                let list = list_handle(SPLITS, Distribution::Split, &items);
+                let mut snapshot = OperatorSnapshot::default();
+                snapshot.state.lists.push(list);
+                Ok(snapshot)
+            }),
+        );
+        self.down.barrier(&mut snapshot)?;
+        context.snapshots.submit(snapshot.finish(SnapshotOrigin {
+            task: context.task,
+            subtask: context.subtask,
+            alignment: Duration::ZERO,
+            synchronous: started.elapsed(),
+        }));
+        Ok(())
+    }
+
+    /// Carries out a command; `true` when it was the last one.
+    fn obey(&mut self, command: Command, context: &TaskContext) -> Result<bool, TaskError> {
+        match command {
+            Command::Inject(barrier) => self.inject(barrier, context)?,
+            Command::Completed(checkpoint) => self.down.completed(checkpoint)?,
+            Command::Finish => {
+                self.down.end();
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl<S: SplitSource> TaskBody for SourceTask<S> {
+    fn run(mut self: Box<Self>, context: &TaskContext) -> Result<(), TaskError> {
+        let mut exhausted = false;
+        loop {
+            let wait = match exhausted {
+                // Nothing to read: only commands and timers are left.
+                true => NAP_MAX,
+                false => match self.step()? {
+                    Step::More => Duration::ZERO,
+                    Step::Wait(wait) => wait,
+                    Step::Exhausted => {
+                        exhausted = true;
+                        self.down.watermark(LAST_WATERMARK)?;
+                        let (task, subtask) = (context.task, context.subtask);
+                        let _ = context.reports.send(Report::SourceExhausted { task, subtask });
+                        Duration::ZERO
+                    }
+                },
+            };
+            let idle = !wait.is_zero();
+            self.down.flush(Instant::now(), idle || exhausted)?;
+            if self.down.next_timer_ms().is_some() {
+                self.down.advance_clock(wall_clock_ms())?;
+            }
+            context.cancel.check()?;
+            let command = if exhausted && self.down.next_timer_ms().is_none() {
+                context.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                context.commands.recv_timeout(wait)
+            };
+            match command {
+                Ok(command) => {
+                    if self.obey(command, context)? {
+                        return Ok(());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // The driver drops its end when the attempt is over.
+                Err(RecvTimeoutError::Disconnected) => return Err(TaskError::Cancelled),
+            }
+        }
+    }
+}
