@@ -1,2 +1,63 @@
-//! wordcount
-fn main() {}
+//! Counts words: for every occurrence of a word one line `word,running_count`.
+//!
+//! A word is a maximal run of Unicode alphanumeric characters, lower-cased. The job is killed,
+//! resumed and rescaled in Tidegate's tests; its output is the same every time.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tidegate::{FileSink, FileSource, Job, UserError};
+
+/// Counts the words of text files, with exactly-once checkpoints.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Directory of UTF-8 text files; files whose name begins with a dot are left out.
+    #[arg(long, value_name = "DIR")]
+    input: PathBuf,
+    /// Directory of the result; finished files are those whose name does not begin with a dot.
+    #[arg(long, value_name = "DIR")]
+    output: PathBuf,
+    /// Lines to read per second, over all subtasks; as fast as possible if left out.
+    #[arg(long, value_name = "RECORDS_PER_SECOND")]
+    rate: Option<NonZeroU64>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tidegate::run("wordcount", move |job| build(job, arguments))
+}
+
+fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
+    let lines = job.source("lines", FileSource::lines(arguments.input));
+    lines
+        .rate_limit(arguments.rate)
+        .stream()
+        .flat_map(|line, words| split_words(&line, |word| words.emit(word)))
+        .key_by(|word: &String| word.clone())
+        .process("count", |states| {
+            let count = states.value::<u64>("count")?;
+            Ok(move |word: &String, _, out: &mut tidegate::ProcessContext<'_, _, _>| {
+                let seen = count.get()?.unwrap_or(0) + 1;
+                count.put(seen)?;
+                out.emit(format!("{word},{seen}"));
+                Ok(())
+            })
+        })
+        .sink("output", FileSink::new(arguments.output));
+    Ok(())
+}
+
+fn split_words(line: &str, mut emit: impl FnMut(String)) {
+    let words = line.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.for_each(|word| emit(word.to_lowercase()));
+}
+
+#[test]
+fn words_are_maximal_runs_of_alphanumerics_in_lower_case() {
+    let mut words = Vec::new();
+    split_words("Don't panic -- ÉTÉ 42nd_street\u{fffd}x", |word| words.push(word));
+    assert_eq!(words, ["don", "t", "panic", "été", "42nd", "street", "x"]);
+}
