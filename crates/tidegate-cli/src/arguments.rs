@@ -1,0 +1,147 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tidegate_runtime::config::{ConfigError, parse_override};
+
+/// Externalized checkpoints for stream processing: runs jobs and resumes them from a checkpoint.
+#[derive(Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  FINISHED, or the command did what it was asked
+  1  FAILED
+  2  the command line or the configuration is not usable, or JOB cannot be started
+  3  the checkpoint is damaged, lacks a file, or does not fit the job
+  4  the checkpoint or output directory belongs to another job or process
+  5  CANCELED
+  6  SUSPENDED by SIGTERM: can be resumed
+  128 + n  signal n ended the job's program";
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Run(RunArguments),
+    List(ListArguments),
+    Cancel(CancelArguments),
+    Inspect(InspectArguments),
+    #[command(hide = true)]
+    Supervised(SupervisedArguments),
+}
+
+/// Runs a job program in the foreground, anew or from a checkpoint.
+///
+/// The job has our standard input, output and error, and we end as it does. Ctrl-C cancels it;
+/// SIGTERM suspends it. It does not outlive us, whatever ends us.
+#[derive(Args)]
+#[command(
+    after_help = EXIT_CODES,
+    override_usage = "tidegate run [OPTIONS] [--] JOB [ARGS]..."
+)]
+pub(crate) struct RunArguments {
+    /// Resume from this checkpoint: a `_metadata` file, the directory that holds it, or a job's
+    /// directory of checkpoints (the newest usable one is taken).
+    #[arg(short = 's', long, value_name = "PATH")]
+    pub(crate) from_savepoint: Option<String>,
+    /// Leave behind state of the checkpoint that no operator of the job claims.
+    #[arg(short = 'n', long)]
+    pub(crate) allow_non_restored_state: bool,
+    /// Parallelism of operators that do not set their own; goes over `parallelism.default`.
+    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32768))]
+    pub(crate) parallelism: Option<u16>,
+    /// A setting, over those of the configuration file; may be given several times.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) overrides: Vec<(String, String)>,
+    /// The directory of `tidegate.yaml` [default: $TIDEGATE_CONF_DIR, else ./conf].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) conf_dir: Option<PathBuf>,
+    /// The job program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, value_name = "JOB [ARGS]")]
+    pub(crate) job: Vec<OsString>,
+}
+
+/// Lists the running jobs of this user on this machine.
+#[derive(Args)]
+pub(crate) struct ListArguments {
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Cancels a running job and waits until it has ended.
+#[derive(Args)]
+pub(crate) struct CancelArguments {
+    /// The job's id, the beginning of it, or its name.
+    pub(crate) job: String,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Shows what a checkpoint holds and whether all of its files are there and undamaged.
+#[derive(Args)]
+pub(crate) struct InspectArguments {
+    /// A `_metadata` file, the directory that holds it, or a job's directory of checkpoints.
+    pub(crate) path: String,
+    /// Write JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Between `run` and the job: becomes the job.
+#[derive(Args)]
+pub(crate) struct SupervisedArguments {
+    pub(crate) supervisor_process_id: u32,
+    pub(crate) program: PathBuf,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+fn setting(text: &str) -> Result<(String, String), ConfigError> {
+    parse_override(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_behind_the_job_is_the_jobs() {
+        for (line, job) in [
+            ("run -p 3 ./job", &["./job"][..]),
+            ("run ./job -p 4 -s x --help", &["./job", "-p", "4", "-s", "x", "--help"]),
+            ("run -- ./job --rate 3", &["./job", "--rate", "3"]),
+            ("run ./job -- -x", &["./job", "--", "-x"]),
+        ] {
+            let words = ["tidegate"].into_iter().chain(line.split(' '));
+            let Command::Run(run) = Arguments::try_parse_from(words).unwrap().command else {
+                panic!("{line}");
+            };
+            assert_eq!(run.job, job, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_accepted() {
+        for line in
+            ["run", "run -D x ./job", "run -p 0 ./job", "run -p 40000 ./job", "run --what ./job"]
+        {
+            let words = ["tidegate"].into_iter().chain(line.split(' '));
+            let error = Arguments::try_parse_from(words).err().unwrap();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `tidegate run`: starts a job's program, and ends as it does.
+
+use std::ffi::OsString;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use anyhow::Context;
+use rustix::process::Pid;
+use tidegate_runtime::run_options::{RUN_OPTIONS_VARIABLE, RunOptions};
+
+use crate::arguments::RunArguments;
+use crate::failure::Failure;
+use crate::output;
+use crate::program;
+use crate::signals::SignalForwarder;
+
+/// Runs the job's program to its end and gives its exit code.
+///
+/// The child is started from the main thread: it dies with the *thread* that started it.
+pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
+    let (name, rest) = arguments.job.split_first().expect("clap asks for at least JOB");
+    let search = std::env::var_os("PATH");
+    let program = program::find(name, search.as_deref()).map_err(Failure::usage)?;
+    let options = options(arguments)?.to_json().map_err(Failure::usage)?;
+
+    let signals = SignalForwarder::new().context("cannot receive signals")?;
+    // Ourselves, even if our file was replaced by a newer one in the meantime.
+    let mut child = Command::new("/proc/self/exe")
+        .arg0("tidegate")
+        .arg("supervised")
+        .arg(std::process::id().to_string())
+        .arg("--")
+        .arg(&program)
+        .args(job_arguments(rest))
+        .env(RUN_OPTIONS_VARIABLE, options)
+        .spawn()
+        .with_context(|| format!("{} cannot be started", program.display()))?;
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("children have ids");
+    signals.forward_until_end(id).context("cannot wait for the job")?;
+    let status = child.wait().context("cannot wait for the job")?;
+    Ok(exit_code(&program, status))
+}
+
+fn options(arguments: &RunArguments) -> Result<RunOptions, Failure> {
+    let conf_dir = arguments.conf_dir.as_deref().map(absolute).transpose()?;
+    let restore_path = arguments.from_savepoint.as_deref().map(absolute_if_local).transpose()?;
+    Ok(RunOptions {
+        restore_path,
+        allow_non_restored: arguments.allow_non_restored_state,
+        parallelism: arguments.parallelism,
+        overrides: arguments.overrides.clone(),
+        conf_dir,
+        supervisor_process_id: Some(std::process::id()),
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    let error = || format!("{:?} is no path", path.display());
+    std::path::absolute(path).with_context(error).map_err(Failure::usage)
+}
+
+fn absolute_if_local(path: &str) -> Result<String, Failure> {
+    if path.contains("://") || path.starts_with("memory:") {
+        return Ok(path.to_owned());
+    }
+    let absolute = absolute(Path::new(path))?;
+    Ok(absolute.into_os_string().into_string().expect("made of a text and the working directory"))
+}
+
+/// Without the `--` that may stand between the job and its arguments.
+fn job_arguments(rest: &[OsString]) -> &[OsString] {
+    match rest {
+        [first, rest @ ..] if first == "--" => rest,
+        rest => rest,
+    }
+}
+
+fn exit_code(program: &Path, status: ExitStatus) -> u8 {
+    if let Some(signal) = status.signal() {
+        output::note(&format!("{} was ended by signal {signal}", program.display()));
+        return u8::try_from(128 + signal).expect("signals have numbers up to 64");
+    }
+    let code = status.code().expect("a process exits or is ended by a signal");
+    u8::try_from(code & 0xff).expect("eight bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_path_is_made_absolute_and_a_uri_is_not() {
+        let here = std::env::current_dir().unwrap();
+        let here = here.to_str().unwrap();
+        for (path, expected) in [
+            ("/x/chk-1", "/x/chk-1".to_owned()),
+            ("x/chk-1/_metadata", format!("{here}/x/chk-1/_metadata")),
+            ("file:///x", "file:///x".to_owned()),
+            ("hdfs://name/x", "hdfs://name/x".to_owned()),
+        ] {
+            assert_eq!(absolute_if_local(path).unwrap(), expected);
+        }
+        assert!(absolute_if_local("").is_err());
+    }
+
+    #[test]
+    fn one_separator_is_ours() {
+        let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(job_arguments(&words(&["--", "--", "x"])), words(&["--", "x"]));
+        assert_eq!(job_arguments(&words(&["x", "--"])), words(&["x", "--"]));
+        assert!(job_arguments(&[]).is_empty());
+    }
+}

@@ -1,0 +1,157 @@
+//! One job of the storm: started with the real programs, killed, resumed from its own directory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The exit status of a job whose directory another process still owns.
+const OWNED: i32 = 4;
+
+pub(crate) struct Job {
+    input: PathBuf,
+    pub(crate) output: PathBuf,
+    checkpoints: PathBuf,
+    configuration: PathBuf,
+    log: PathBuf,
+    pub(crate) rate: Option<u64>,
+}
+
+pub(crate) enum Outcome {
+    Killed { resumed: bool },
+    Finished,
+}
+
+impl Job {
+    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64) -> Self {
+        let checkpoints = directory.join("checkpoints");
+        let configuration = directory.join("conf");
+        std::fs::create_dir_all(&configuration).unwrap();
+        let yaml = format!(
+            "state.checkpoints.dir: file://{}\nparallelism.default: 2\n\
+             execution.checkpointing:\n  interval: {interval_ms} ms\n  \
+             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n",
+            checkpoints.display()
+        );
+        std::fs::write(configuration.join("tidegate.yaml"), yaml).unwrap();
+        Self {
+            input: input.to_owned(),
+            output: directory.join("output"),
+            checkpoints,
+            configuration,
+            log: directory.join("log"),
+            rate: None,
+        }
+    }
+
+    /// Runs the job, from its newest checkpoint if it has one, and kills it after a while.
+    pub(crate) fn run_and_kill_after(&self, life: Duration, alone: bool) -> Outcome {
+        let resume = self.resumable();
+        let resumed = resume.is_some();
+        // Without a supervisor there is no `-s`, so only a first run can be alone.
+        let mut child = if alone && !resumed { self.start_alone() } else { self.start(resume) };
+        let deadline = Instant::now() + life;
+        while Instant::now() < deadline {
+            if let Some(status) = child.try_wait().unwrap() {
+                match status.code() {
+                    Some(0) => return Outcome::Finished,
+                    // The one killed before is not quite gone yet.
+                    Some(OWNED) => return Outcome::Killed { resumed: false },
+                    _ => panic!("the job failed: {status}\n{}", self.log()),
+                }
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        Outcome::Killed { resumed }
+    }
+
+    pub(crate) fn run_to_the_end(&self) {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let mut child = self.start(self.resumable());
+            let status = loop {
+                if let Some(status) = child.try_wait().unwrap() {
+                    break status;
+                }
+                if Instant::now() > deadline {
+                    child.kill().unwrap();
+                    panic!("the job does not end\n{}", self.log());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            };
+            match status.code() {
+                Some(0) => return,
+                Some(OWNED) => std::thread::sleep(Duration::from_millis(20)),
+                _ => panic!("the resumed job failed: {status}\n{}", self.log()),
+            }
+        }
+    }
+
+    /// The job's directory, once there is a completed checkpoint in it. A run that was killed
+    /// before its first checkpoint left nothing to resume from; the job then starts anew.
+    fn resumable(&self) -> Option<PathBuf> {
+        let jobs = std::fs::read_dir(&self.checkpoints).ok()?;
+        let jobs: Vec<PathBuf> = jobs.map(|job| job.unwrap().path()).collect();
+        let complete = |job: &PathBuf| {
+            let mut checkpoints = std::fs::read_dir(job).ok().into_iter().flatten();
+            checkpoints.any(|entry| entry.unwrap().path().join("_metadata").exists())
+        };
+        let mut resumable: Vec<_> = jobs.into_iter().filter(complete).collect();
+        assert!(resumable.len() <= 1, "one job, one directory: {resumable:?}");
+        resumable.pop()
+    }
+
+    fn start(&self, resume: Option<PathBuf>) -> Child {
+        let mut command = Command::new(programs().join("tidegate"));
+        command.arg("run");
+        if let Some(path) = resume {
+            command.arg("-s").arg(path);
+        }
+        command.arg(programs().join("wordcount"));
+        self.spawn(command)
+    }
+
+    fn start_alone(&self) -> Child {
+        self.spawn(Command::new(programs().join("wordcount")))
+    }
+
+    fn spawn(&self, mut command: Command) -> Child {
+        command.arg("--input").arg(&self.input).arg("--output").arg(&self.output);
+        if let Some(rate) = self.rate {
+            command.arg("--rate").arg(rate.to_string());
+        }
+        let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
+        command
+            .env("TIDEGATE_CONF_DIR", &self.configuration)
+            .env("TIDEGATE_RUNTIME_DIR", self.configuration.join("run"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// Where the release programs are. Built here, so that the test never runs old ones.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--release", "--bins"])
+            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights"])
+            .current_dir(&root)
+            .status()
+            .unwrap();
+        assert!(built.success(), "the programs cannot be built");
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
+        target.join("release")
+    })
+}

@@ -1,0 +1,120 @@
+//! Kills real jobs with SIGKILL at random instants and resumes them: the committed output must be
+//! that of a run that never failed, every time.
+//!
+//! `TIDEGATE_KILL_RUNS` sets the number of runs of each test (`cargo xtask soak`), and
+//! `TIDEGATE_SEED` repeats the random choices of a failed run, which prints its seed.
+
+mod input;
+mod job;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::input::{Random, count_words, write_input};
+use crate::job::{Job, Outcome};
+
+fn runs(default: u64) -> u64 {
+    std::env::var("TIDEGATE_KILL_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn seeds(default_runs: u64, salt: u64) -> Vec<u64> {
+    if let Some(seed) = std::env::var("TIDEGATE_SEED").ok().and_then(|n| n.parse().ok()) {
+        return vec![seed];
+    }
+    let base = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let base = u64::from(base.subsec_nanos()) ^ (base.as_secs() << 20) ^ (salt << 50);
+    (0..runs(default_runs)).map(|run| base.wrapping_add(run)).collect()
+}
+
+/// What one storm does: how long a started job lives, and how often it is killed.
+struct Storm {
+    kills: std::ops::RangeInclusive<u64>,
+    life_ms: std::ops::RangeInclusive<u64>,
+    interval_ms: u64,
+}
+
+fn storm(seed: u64, storm: &Storm) {
+    println!("TIDEGATE_SEED={seed}");
+    let mut random = Random::new(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("input");
+    write_input(&input, &mut random);
+    let expected = count_words(&input);
+    let mut job = Job::new(directory.path(), &input, storm.interval_ms);
+    // About two seconds of work, so that most kills hit a running job.
+    job.rate = Some(2_000);
+    let mut resumed = 0;
+    for _ in 0..random.within(storm.kills.clone()) {
+        let life = Duration::from_millis(random.within(storm.life_ms.clone()));
+        match job.run_and_kill_after(life, random.within(0..=1) == 0) {
+            Outcome::Killed { resumed: true } => resumed += 1,
+            Outcome::Killed { resumed: false } => {}
+            Outcome::Finished => break,
+        }
+    }
+    job.rate = None;
+    job.run_to_the_end();
+    compare(&expected, &committed_lines(&job.output), seed, resumed);
+}
+
+fn committed_lines(output: &Path) -> BTreeMap<String, usize> {
+    let mut lines = BTreeMap::new();
+    for entry in std::fs::read_dir(output).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        assert!(text.ends_with('\n'), "{:?} ends in the middle of a line", entry.path());
+        for line in text.lines() {
+            *lines.entry(line.to_owned()).or_default() += 1;
+        }
+    }
+    lines
+}
+
+fn compare(
+    expected: &BTreeMap<String, usize>,
+    found: &BTreeMap<String, usize>,
+    seed: u64,
+    resumed: usize,
+) {
+    let missing: Vec<_> = expected.keys().filter(|line| !found.contains_key(*line)).collect();
+    let extra: Vec<_> = found.iter().filter(|(line, n)| expected.get(*line) != Some(n)).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "seed {seed}, {resumed} resumes: {} lines missing, such as {:?}; {} lines too many, such \
+         as {:?}",
+        missing.len(),
+        missing.first(),
+        extra.len(),
+        extra.first(),
+    );
+}
+
+#[test]
+fn killed_at_random_instants_and_resumed() {
+    let plan = Storm { kills: 1..=2, life_ms: 100..=2_000, interval_ms: 100 };
+    seeds(9, 1).into_iter().for_each(|seed| storm(seed, &plan));
+}
+
+#[test]
+fn killed_several_times_in_a_row() {
+    let plan = Storm { kills: 3..=6, life_ms: 50..=700, interval_ms: 40 };
+    seeds(8, 2).into_iter().for_each(|seed| storm(seed, &plan));
+}
+
+// Lives so short that most kills come while the job starts or restores.
+#[test]
+fn killed_while_restoring() {
+    let plan = Storm { kills: 6..=12, life_ms: 5..=160, interval_ms: 20 };
+    seeds(5, 3).into_iter().for_each(|seed| storm(seed, &plan));
+}
+
+// An interval of a millisecond: there is nearly always a checkpoint under way.
+#[test]
+fn killed_inside_a_checkpoint() {
+    let plan = Storm { kills: 2..=4, life_ms: 200..=900, interval_ms: 1 };
+    seeds(5, 4).into_iter().for_each(|seed| storm(seed, &plan));
+}
