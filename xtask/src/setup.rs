@@ -1,0 +1,52 @@
+//! What a bare Debian machine with Rust lacks: found missing, said so, installed.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::shell::{cargo, run, succeeds};
+
+/// rustfmt and clippy, as components of the toolchain in use.
+pub(crate) fn components() -> Result<()> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !succeeds(&mut cargo([subcommand, "--version"])) {
+            println!("{component} is missing");
+            run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
+
+/// cargo-fuzz, and the C++ compiler that libFuzzer is built with.
+pub(crate) fn fuzzer() -> Result<()> {
+    if !succeeds(Command::new("c++").arg("--version")) {
+        debian_package("g++")?;
+    }
+    if !succeeds(&mut cargo(["fuzz", "--version"])) {
+        println!("cargo-fuzz is missing");
+        // A debug build: it only starts cargo and the fuzz targets, and is ready in half the time.
+        run(&mut cargo(["install", "--quiet", "--debug", "--locked", "cargo-fuzz"]))?;
+    }
+    Ok(())
+}
+
+/// Whether tests can run under cargo-nextest. It is not installed for that: building it takes
+/// longer than the tests do, and `cargo test` judges the same.
+pub(crate) fn has_nextest() -> bool {
+    succeeds(&mut cargo(["nextest", "--version"]))
+}
+
+fn debian_package(package: &str) -> Result<()> {
+    println!("{package} is missing");
+    let id = Command::new("id").arg("-u").output();
+    let is_root = id.is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !is_root || !Path::new("/usr/bin/apt-get").exists() {
+        bail!("{package} is needed; install it, for example: sudo apt-get install {package}");
+    }
+    let apt = |arguments: &[&str]| {
+        run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
+    };
+    apt(&["update", "--quiet"])?;
+    apt(&["install", "--quiet", "--yes", "--no-install-recommends", package])
+}
