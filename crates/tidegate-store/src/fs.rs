@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use self::disk::{Disk, Persisted};
+use self::disk::Disk;
 use self::reader::FsReader;
 use self::writer::FsWriter;
 use crate::{
@@ -80,13 +80,7 @@ impl CheckpointStorage for FsStorage {
     }
 
     fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
-        let target = self.disk.locate(path);
-        let mut temporary = self.disk.create_temporary(&target)?;
-        self.disk.write(&mut temporary, &target, bytes)?;
-        match self.disk.persist(temporary, &target)? {
-            Persisted::Renamed => Ok(PublishOutcome::Published),
-            Persisted::Exists => Ok(PublishOutcome::AlreadyExists),
-        }
+        self.disk.publish(&self.disk.locate(path), bytes, || Ok(()))
     }
 
     fn list(&self, directory: &StoragePath) -> Result<Vec<Entry>, StorageError> {
@@ -145,7 +139,17 @@ impl CheckpointStorage for FsStorage {
     ) -> Result<Box<dyn Ownership>, StorageError> {
         let directory = self.disk.locate(directory);
         self.disk.ensure_directory(&directory)?;
-        Ok(Box::new(lock::DirectoryLock::acquire(directory, owner)?))
+        Ok(Box::new(lock::DirectoryLock::acquire(Arc::clone(&self.disk), directory, owner)?))
+    }
+
+    fn take_over(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError> {
+        let directory = self.disk.locate(directory);
+        self.disk.ensure_directory(&directory)?;
+        Ok(Box::new(lock::DirectoryLock::take_over(Arc::clone(&self.disk), directory, owner)?))
     }
 }
 

@@ -43,11 +43,21 @@ pub trait CheckpointStorage: Send + Sync + fmt::Debug {
     /// Where the file can be mapped into memory without a copy, if the store has such a place.
     fn local_path(&self, path: &StoragePath) -> Option<PathBuf>;
 
-    /// Takes a directory for one owner, creating it when absent.
+    /// Takes a directory for one owner, creating it when absent. Unfinished files that an earlier
+    /// owner left below it are removed: nobody but the owner writes there.
     ///
     /// Fails with [`StorageError::Owned`] as long as another living owner holds it, in this process
     /// or elsewhere. The death of a process ends its ownership.
     fn own(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError>;
+
+    /// Like [`own`](Self::own), but takes the directory also from an owner that lives: one that is
+    /// stopped, or that cannot be reached. What he publishes through his hold from then on does not
+    /// appear ([`Ownership::publish`]).
+    fn take_over(
         &self,
         directory: &StoragePath,
         owner: &OwnerInfo,
