@@ -136,7 +136,7 @@ fn newest_usable(
     Err(RestoreError::NoneUsable { path, skipped })
 }
 
-fn read_checkpoint(
+pub(crate) fn read_checkpoint(
     storage: &Arc<dyn CheckpointStorage>,
     directory: StoragePath,
 ) -> Result<LocatedCheckpoint, RestoreError> {
@@ -190,12 +190,12 @@ fn jobs_with_checkpoints(
     Ok(jobs)
 }
 
-fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<str> {
+pub(crate) fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<str> {
     let separator = if path.is_root() { "" } else { "/" };
     format!("{}{separator}{path}", storage.uri()).into()
 }
 
-fn storage_error(path: &str, source: StorageError) -> RestoreError {
+pub(crate) fn storage_error(path: &str, source: StorageError) -> RestoreError {
     RestoreError::Storage { path: path.into(), source }
 }
 

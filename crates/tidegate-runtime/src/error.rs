@@ -145,6 +145,12 @@ pub enum JobError {
         #[source]
         source: Box<TaskError>,
     },
+    /// Another process writes the job's checkpoints now; this one must write nothing more.
+    #[error("{reason}")]
+    Superseded {
+        /// What showed it.
+        reason: FailureReason,
+    },
     /// Checkpoints failed in a way that the configuration does not tolerate.
     #[error("{reason} (execution.checkpointing.tolerable-failed-checkpoints)")]
     Checkpoints {

@@ -52,6 +52,7 @@ impl ExitStatus {
                 Self::RestoreRefused
             }
             JobError::Storage(StorageError::Owned { .. } | StorageError::OwnershipLost { .. })
+            | JobError::Superseded { .. }
             | JobError::Connect(
                 ConnectError::ForeignOutput { .. } | ConnectError::OutputInUse { .. },
             ) => Self::Occupied,

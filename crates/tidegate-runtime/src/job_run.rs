@@ -18,13 +18,14 @@ use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_ur
 use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
 
 use crate::attempt::Attempt;
-use crate::config::{Backend, JobConfig, RestartStrategy};
+use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, Stop};
 use crate::error::{JobError, TaskError};
 use crate::graph::{Graph, Job};
 use crate::lists::all_items;
 use crate::place::CheckpointPlace;
+use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
@@ -42,7 +43,7 @@ pub(crate) struct JobRun {
     restored: Option<LocatedCheckpoint>,
     allow_non_restored: bool,
     driver: Driver,
-    restarts: u32,
+    backoff: RestartBackoff,
     _sinks: Vec<SinkOwnership>,
 }
 
@@ -100,7 +101,7 @@ impl JobRun {
             restored,
             allow_non_restored: options.allow_non_restored,
             driver,
-            restarts: 0,
+            backoff: RestartBackoff::new(config.restart_strategy, random()),
             _sinks: sinks,
         })
     }
@@ -132,30 +133,29 @@ impl JobRun {
 
     fn attempts(&mut self) -> Result<JobStatus, JobError> {
         loop {
-            let end = self.run_attempt()?;
-            let (task, subtask, error) = match end {
+            let error = match self.run_attempt()? {
                 AttemptEnd::Finished => return Ok(JobStatus::Finished),
                 AttemptEnd::Stopped(stop) => return Ok(status_of(stop)),
-                AttemptEnd::CheckpointsFailed(error) => return Err(error),
-                AttemptEnd::TaskFailed { task, subtask, error } => (task, subtask, error),
+                AttemptEnd::TaskFailed { task, subtask, error } => {
+                    let operators = self.operators_of(task);
+                    let restarts = self.backoff.restarts();
+                    JobError::Failed { restarts, operators, subtask, source: error }
+                }
+                AttemptEnd::CheckpointsFailed(error) => error,
             };
-            let operators = self.operators_of(task);
-            let RestartStrategy::FixedDelay { attempts, delay } = self.config.restart_strategy
-            else {
-                return Err(self.failed(operators, subtask, error));
-            };
-            if self.restarts >= attempts {
-                return Err(self.failed(operators, subtask, error));
+            // Another process has the directory: whatever we did would be in vain.
+            if matches!(error, JobError::Superseded { .. }) {
+                return Err(error);
             }
-            self.restarts += 1;
-            tracing::warn!(
-                "subtask {subtask} of {operators} failed: {}; restart {} of {attempts} in {delay:?}",
-                crate::launch::chain(&*error),
-                self.restarts
-            );
+            let RestartDecision::Restart { after } = self.backoff.failed(self.driver.now()) else {
+                return Err(error);
+            };
+            let restarts = self.backoff.restarts();
+            let reason = crate::launch::chain(&error);
+            tracing::warn!("{}: {reason}; restart {restarts} in {after:.1?}", self.name);
             self.driver.status.state(JobState::Restarting);
-            self.driver.status.restarted(self.restarts);
-            if let Some(stop) = self.driver.pause(delay) {
+            self.driver.status.restarted(restarts);
+            if let Some(stop) = self.driver.pause(after) {
                 return Ok(status_of(stop));
             }
             self.attempt = self.attempt.next();
@@ -224,10 +224,6 @@ impl JobRun {
     fn operators_of(&self, task: TaskId) -> Box<str> {
         let uids = &self.graph.vertices[task.get() as usize].operators;
         uids.iter().map(OperatorUid::as_str).collect::<Vec<_>>().join(" -> ").into()
-    }
-
-    fn failed(&self, operators: Box<str>, subtask: Subtask, source: Box<TaskError>) -> JobError {
-        JobError::Failed { restarts: self.restarts, operators, subtask, source }
     }
 }
 
@@ -303,11 +299,14 @@ fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> 
     }
 }
 
-/// A random id. The standard library seeds its hashers from the system's random numbers.
 fn new_job_id() -> JobId {
-    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
     let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random());
-    bytes[8..].copy_from_slice(&random());
+    bytes[..8].copy_from_slice(&random().to_le_bytes());
+    bytes[8..].copy_from_slice(&random().to_le_bytes());
     JobId::from_bytes(bytes)
+}
+
+/// The standard library seeds its hashers from the system's random numbers.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
 }

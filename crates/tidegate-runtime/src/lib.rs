@@ -39,6 +39,7 @@ mod process;
 mod push;
 mod record;
 mod report;
+pub mod restart;
 pub mod run_options;
 mod sink;
 mod snapshot;

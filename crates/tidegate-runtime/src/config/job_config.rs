@@ -6,6 +6,8 @@ use std::time::Duration;
 use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
 use tidegate_types::{MaxParallelism, Parallelism};
 
+use crate::config::RestartStrategy;
+
 /// The settings of a job, one field each, whatever name they were given by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,8 +36,8 @@ pub struct JobConfig {
     pub tolerable_failed: u32,
     /// `execution.checkpointing.externalized-checkpoint-retention`.
     pub retention: ExternalizedCheckpointCleanup,
-    /// `restart-strategy.*`. Unless set: [`RestartStrategy::UNLIMITED`] with checkpoints, which is
-    /// Flink's choice, and [`RestartStrategy::None`] without.
+    /// `restart-strategy.*`. Unless set: [`RestartStrategy::ExponentialDelay`] with checkpoints,
+    /// which is Flink's choice, and [`RestartStrategy::None`] without.
     pub restart_strategy: RestartStrategy,
     /// `parallelism.default`.
     pub parallelism: Parallelism,
@@ -90,25 +92,4 @@ pub enum Backend {
     Fs,
     /// State in RocksDB.
     RocksDb,
-}
-
-/// What happens when a task fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RestartStrategy {
-    /// The job fails.
-    None,
-    /// The job's tasks start again from the latest completed checkpoint, after a pause.
-    FixedDelay {
-        /// How often, before the job fails.
-        attempts: u32,
-        /// How long to wait before each.
-        delay: Duration,
-    },
-}
-
-impl RestartStrategy {
-    /// As often as needed, a second after each failure.
-    pub const UNLIMITED: Self =
-        Self::FixedDelay { attempts: u32::MAX, delay: Duration::from_secs(1) };
 }

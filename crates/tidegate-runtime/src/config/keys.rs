@@ -68,6 +68,15 @@ const ALL: &[Key] = &[
     ),
     key(FIXED_DELAY_ATTEMPTS, &[], FROM_ZERO),
     key(FIXED_DELAY_DELAY, &[], DURATION),
+    key(FAILURE_RATE_MAX, &[], FROM_ZERO),
+    key(FAILURE_RATE_INTERVAL, &[], POSITIVE_DURATION),
+    key(FAILURE_RATE_DELAY, &[], DURATION),
+    key(EXPONENTIAL_INITIAL, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_MAX, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_MULTIPLIER, &[], "a number above 1, such as 1.5"),
+    key(EXPONENTIAL_RESET, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_JITTER, &[], "a number from 0 to 1, such as 0.1"),
+    key(EXPONENTIAL_ATTEMPTS, &[], FROM_ONE),
     key(PARALLELISM_DEFAULT, &[], PARALLELISM),
     key(MAX_PARALLELISM, &[], PARALLELISM),
 ];
@@ -95,20 +104,27 @@ pub(super) const TOLERABLE_FAILED: &str = "execution.checkpointing.tolerable-fai
 pub(super) const RETENTION: &str = "execution.checkpointing.externalized-checkpoint-retention";
 pub(super) const UNALIGNED: &str = "execution.checkpointing.unaligned.enabled";
 pub(super) const ALIGNED_TIMEOUT: &str = "execution.checkpointing.aligned-checkpoint-timeout";
+pub(super) const RESTART_PREFIX: &str = "restart-strategy.";
 pub(super) const RESTART_STRATEGY: &str = "restart-strategy.type";
 pub(super) const FIXED_DELAY_ATTEMPTS: &str = "restart-strategy.fixed-delay.attempts";
 pub(super) const FIXED_DELAY_DELAY: &str = "restart-strategy.fixed-delay.delay";
+pub(super) const FAILURE_RATE_MAX: &str = "restart-strategy.failure-rate.max-failures-per-interval";
+pub(super) const FAILURE_RATE_INTERVAL: &str =
+    "restart-strategy.failure-rate.failure-rate-interval";
+pub(super) const FAILURE_RATE_DELAY: &str = "restart-strategy.failure-rate.delay";
+pub(super) const EXPONENTIAL_INITIAL: &str = "restart-strategy.exponential-delay.initial-backoff";
+pub(super) const EXPONENTIAL_MAX: &str = "restart-strategy.exponential-delay.max-backoff";
+pub(super) const EXPONENTIAL_MULTIPLIER: &str =
+    "restart-strategy.exponential-delay.backoff-multiplier";
+pub(super) const EXPONENTIAL_RESET: &str =
+    "restart-strategy.exponential-delay.reset-backoff-threshold";
+pub(super) const EXPONENTIAL_JITTER: &str = "restart-strategy.exponential-delay.jitter-factor";
+pub(super) const EXPONENTIAL_ATTEMPTS: &str =
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff";
 pub(super) const PARALLELISM_DEFAULT: &str = "parallelism.default";
 pub(super) const MAX_PARALLELISM: &str = "pipeline.max-parallelism";
 
-// Settings of the strategies that are not built in: no warning of their own, as naming the
-// strategy is an error and without that they have no effect in Flink either.
-const SILENT: [&str; 2] = ["restart-strategy.failure-rate.", "restart-strategy.exponential-delay."];
-
 pub(super) fn unknown(entry: Entry) -> Option<ConfigWarning> {
-    if SILENT.iter().any(|prefix| entry.key.starts_with(prefix)) {
-        return None;
-    }
     let names = ALL.iter().flat_map(|key| key.deprecated.iter().copied().chain([key.name]));
     let nearest = nearest(&entry.key, names);
     Some(ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest })

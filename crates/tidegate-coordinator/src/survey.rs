@@ -1,0 +1,73 @@
+//! What lies in a job's directory: read by its owner before the job starts.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tidegate_meta::CheckpointMetadata;
+use tidegate_store::CheckpointStorage;
+use tidegate_types::{AttemptId, FileReference, SnapshotKind};
+
+use crate::locate::{read_checkpoint, storage_error, uri};
+use crate::maintain::checkpoints;
+use crate::{CheckpointPaths, LocatedCheckpoint, RestoreError, SkippedCheckpoint};
+
+/// The complete checkpoints of a job's directory.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Those that the present run has taken, in an earlier process of its: oldest first. They are
+    /// the run's to delete.
+    pub own: Vec<LocatedCheckpoint>,
+    /// Those of earlier runs, which belong to whoever keeps them: oldest first.
+    pub others: Vec<Arc<CheckpointMetadata>>,
+    /// Those whose metadata cannot be read: what they refer to is not known.
+    pub unreadable: Vec<SkippedCheckpoint>,
+}
+
+impl Survey {
+    /// The files below the job's directory that a checkpoint there refers to.
+    pub(crate) fn used(&self) -> HashSet<&str> {
+        let own = self.own.iter().map(|located| &located.metadata);
+        let operators = own.chain(&self.others).flat_map(|metadata| &metadata.operators);
+        let states = operators.flat_map(|operator| &operator.subtasks);
+        let files = states.flat_map(|(_, state)| state.files());
+        files.filter_map(|file| in_job(&file.reference)).collect()
+    }
+}
+
+fn in_job(reference: &FileReference) -> Option<&str> {
+    match reference {
+        FileReference::InJob(path) => Some(path),
+        _ => None,
+    }
+}
+
+/// Reads all complete checkpoints. Own ones are those of attempts from `since` on; without it, there
+/// are none.
+pub fn survey(
+    storage: &Arc<dyn CheckpointStorage>,
+    paths: &CheckpointPaths,
+    since: Option<AttemptId>,
+) -> Result<Survey, RestoreError> {
+    let mut survey = Survey::default();
+    let failed = |source| storage_error(&uri(&**storage, &paths.job_directory()), source);
+    for checkpoint in checkpoints(&**storage, paths).map_err(failed)? {
+        match read_checkpoint(storage, paths.checkpoint(checkpoint)) {
+            Ok(located) => {
+                let metadata = &located.metadata;
+                let is_own = since.is_some_and(|since| metadata.attempt >= since)
+                    && metadata.kind != SnapshotKind::Savepoint;
+                if is_own {
+                    survey.own.push(located);
+                } else {
+                    survey.others.push(located.metadata);
+                }
+            }
+            Err(RestoreError::Incomplete { .. }) => {}
+            Err(error) => {
+                let path = uri(&**storage, &paths.checkpoint(checkpoint));
+                survey.unreadable.push(SkippedCheckpoint { path, error });
+            }
+        }
+    }
+    Ok(survey)
+}
