@@ -37,8 +37,9 @@ pub(crate) enum Command {
 
 /// Runs a job program in the foreground, anew or from a checkpoint.
 ///
-/// The job has our standard input, output and error, and we end as it does. Ctrl-C cancels it;
-/// SIGTERM suspends it. It does not outlive us, whatever ends us.
+/// The job has our standard input, output and error, and we end as it does. A program that crashes
+/// is started again from its newest checkpoint, as `restart-strategy.*` says. Ctrl-C cancels the job,
+/// a second one ends it at once; SIGTERM suspends it. It does not outlive us, whatever ends us.
 #[derive(Args)]
 #[command(
     after_help = EXIT_CODES,
@@ -52,6 +53,10 @@ pub(crate) struct RunArguments {
     /// Leave behind state of the checkpoint that no operator of the job claims.
     #[arg(short = 'n', long)]
     pub(crate) allow_non_restored_state: bool,
+    /// Take the job's checkpoint directory even if another process owns it: one that is stopped, or
+    /// on a machine that cannot be reached. What that process still writes is of no effect.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Parallelism of operators that do not set their own; goes over `parallelism.default`.
     #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32768))]
     pub(crate) parallelism: Option<u16>,

@@ -13,7 +13,9 @@ mod list;
 mod output;
 mod program;
 mod run;
+mod settle;
 mod signals;
+mod supervise;
 mod supervised;
 
 use std::process::ExitCode;

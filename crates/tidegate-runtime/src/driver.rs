@@ -1,18 +1,16 @@
 //! The driver: carries out what the coordinator decides, for as long as the job lives.
 //!
-//! The coordinator is a pure function of events; here are the clock, the channels and the storage.
-//! Everything below runs on one thread, which is not a task's: a slow publication delays the next
-//! checkpoint and never a record.
+//! The coordinator is a pure function of events; here are the clock and the channels. Everything
+//! below runs on one thread, which is not a task's, and which never waits for the storage: that is
+//! what the storage thread does.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, after, never};
 use crossbeam::select;
-use tidegate_coordinator::{
-    Action, Coordinator, Event, JobStatus, PendingPublication, discard, publish_metadata,
-};
+use tidegate_coordinator::{Action, Coordinator, Event, FailureReason, JobStatus};
 use tidegate_types::{Subtask, TaskId};
 
 use crate::attempt::Attempt;
@@ -21,7 +19,11 @@ use crate::launch::chain;
 use crate::place::CheckpointPlace;
 use crate::report::Report;
 use crate::status::StatusBoard;
+use crate::storage_thread::StorageThread;
 use crate::task::wall_clock_ms;
+
+/// How long the job's end waits for a storage that does nothing at all.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why somebody outside wants the job to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,13 +46,15 @@ pub(crate) enum AttemptEnd {
 /// Drives one job's coordinator.
 pub(crate) struct Driver {
     pub(crate) coordinator: Coordinator,
-    pub(crate) place: CheckpointPlace,
+    pub(crate) place: Arc<CheckpointPlace>,
+    pub(crate) storage: StorageThread,
     pub(crate) started: Instant,
     pub(crate) stops: Receiver<Stop>,
     pub(crate) status: Arc<StatusBoard>,
 }
 
 /// What is known of the running attempt.
+#[derive(Default)]
 struct Progress {
     exhausted: HashSet<(TaskId, Subtask)>,
     finished: usize,
@@ -58,18 +62,26 @@ struct Progress {
 }
 
 impl Driver {
+    /// The time since the job's start, as the coordinator counts it.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
     /// Runs an attempt to its end.
     pub(crate) fn run(&mut self, attempt: &Attempt) -> AttemptEnd {
-        let mut progress = Progress { exhausted: HashSet::new(), finished: 0, end: None };
+        let mut progress = Progress::default();
         loop {
             let wakeup = match self.coordinator.next_wakeup() {
-                Some(at) => after(at.saturating_sub(self.started.elapsed())),
+                Some(at) => after(at.saturating_sub(self.now())),
                 None => never(),
             };
             let event = select! {
                 recv(attempt.reports()) -> report => {
                     let report = report.expect("the attempt holds a sender while it lives");
                     self.report(report, attempt, &mut progress)
+                }
+                recv(self.storage.reports()) -> report => {
+                    self.storage.note(report.expect("the thread lives as long as it can be asked"))
                 }
                 recv(self.stops) -> stop => match stop {
                     Ok(stop) => return AttemptEnd::Stopped(stop),
@@ -86,20 +98,64 @@ impl Driver {
         }
     }
 
-    /// Waits before a restart; `Some` when the job is to stop instead.
-    pub(crate) fn pause(&self, delay: Duration) -> Option<Stop> {
-        self.stops.recv_timeout(delay).ok()
+    /// Before a restart: waits this long, and until it is certain what became of a publication under
+    /// way, since that is what the tasks go on from. `Some` when the job is to end instead.
+    pub(crate) fn pause(&mut self, delay: Duration) -> Option<AttemptEnd> {
+        let deadline = self.now() + delay;
+        let mut progress = Progress::default();
+        while self.now() < deadline || self.storage.is_publishing() {
+            let left = deadline.saturating_sub(self.now());
+            let wakeup = if left.is_zero() { never() } else { after(left) };
+            let event = select! {
+                recv(self.storage.reports()) -> report => {
+                    self.storage.note(report.expect("the thread lives as long as it can be asked"))
+                }
+                recv(self.stops) -> stop => match stop {
+                    Ok(stop) => return Some(AttemptEnd::Stopped(stop)),
+                    Err(_) => unreachable!("the launcher holds a sender while the job runs"),
+                },
+                recv(wakeup) -> _ => None,
+            };
+            if let Some(event) = event {
+                self.handle(event, None, &mut progress);
+            }
+            // A checkpoint too many that failed does not matter any more, another owner does.
+            if let Some(AttemptEnd::CheckpointsFailed(error @ JobError::Superseded { .. })) =
+                progress.end.take()
+            {
+                return Some(AttemptEnd::CheckpointsFailed(error));
+            }
+        }
+        None
     }
 
     /// Tells the coordinator something that concerns no running attempt.
     pub(crate) fn tell(&mut self, event: Event) {
-        let mut progress = Progress { exhausted: HashSet::new(), finished: 0, end: None };
-        self.handle(event, None, &mut progress);
+        self.handle(event, None, &mut Progress::default());
     }
 
     /// The job has ended: deletes what the retention rules do not keep.
     pub(crate) fn job_ended(&mut self, status: JobStatus) {
+        // First, so that a checkpoint that is about to be complete counts, and is not left behind.
+        self.drain(StorageThread::is_publishing);
         self.tell(Event::JobEnded(status));
+        self.drain(|storage| !storage.is_idle());
+    }
+
+    fn drain(&mut self, is_busy: impl Fn(&StorageThread) -> bool) {
+        while is_busy(&self.storage) {
+            let Some(report) = self.storage.next(PATIENCE) else {
+                tracing::warn!(
+                    "{} does not answer: it is left as it is, and tidied up when a job next runs \
+                     there",
+                    self.place.storage.uri()
+                );
+                return;
+            };
+            if let Some(event) = self.storage.note(report) {
+                self.tell(event);
+            }
+        }
     }
 
     fn report(
@@ -138,68 +194,47 @@ impl Driver {
     }
 
     fn handle(&mut self, event: Event, attempt: Option<&Attempt>, progress: &mut Progress) {
-        let mut events = VecDeque::from([event]);
-        while let Some(event) = events.pop_front() {
-            let now = self.started.elapsed();
-            for action in self.coordinator.handle(event, now, wall_clock_ms().unsigned_abs()) {
-                events.extend(self.perform(action, attempt, progress));
-            }
+        let now = self.now();
+        for action in self.coordinator.handle(event, now, wall_clock_ms().unsigned_abs()) {
+            self.perform(action, attempt, progress);
         }
     }
 
-    fn perform(
-        &mut self,
-        action: Action,
-        attempt: Option<&Attempt>,
-        progress: &mut Progress,
-    ) -> Option<Event> {
+    fn perform(&mut self, action: Action, attempt: Option<&Attempt>, progress: &mut Progress) {
         match action {
             Action::InjectBarrier(barrier) => {
-                attempt?.inject(barrier);
-                None
+                if let Some(attempt) = attempt {
+                    attempt.inject(barrier);
+                }
             }
-            Action::Publish(publication) => Some(self.publish(&publication)),
+            Action::Publish(publication) => self.storage.publish(publication),
             Action::NotifyComplete(checkpoint) => {
                 tracing::debug!(%checkpoint, "checkpoint complete");
                 self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
-                attempt?.completed(checkpoint);
-                None
+                if let Some(attempt) = attempt {
+                    attempt.completed(checkpoint);
+                }
             }
             Action::NotifyAborted(checkpoint, reason) => {
-                tracing::warn!(%checkpoint, "checkpoint aborted: {reason}");
-                None
-            }
-            Action::Discard(discarded) => {
-                let result = discard(&*self.place.storage, &self.place.paths, &discarded);
-                if let Err(error) = result {
-                    // Not fatal: what is left is recognised and removed by the next owner.
-                    tracing::warn!("cannot delete an old checkpoint: {}", chain(&error));
+                if reason.is_failure() {
+                    tracing::warn!(%checkpoint, "checkpoint aborted: {reason}");
+                } else {
+                    tracing::debug!(%checkpoint, "checkpoint aborted: {reason}");
                 }
-                None
             }
+            Action::Discard(discarded) => self.storage.discard(discarded),
             Action::FinishJob => {
-                attempt?.finish();
-                None
+                if let Some(attempt) = attempt {
+                    attempt.finish();
+                }
+            }
+            Action::FailJob(reason @ FailureReason::Superseded { .. }) => {
+                progress.end = Some(AttemptEnd::CheckpointsFailed(JobError::Superseded { reason }));
             }
             Action::FailJob(reason) => {
                 progress.end =
                     Some(AttemptEnd::CheckpointsFailed(JobError::Checkpoints { reason }));
-                None
             }
         }
-    }
-
-    fn publish(&self, publication: &PendingPublication) -> Event {
-        let CheckpointPlace { storage, paths, ownership } = &self.place;
-        // Asked anew each time: an owner that was stopped and superseded must publish nothing.
-        if let Err(error) = ownership.check() {
-            tracing::error!("checkpoint {}: {}", publication.checkpoint(), chain(&error));
-            return Event::PublishSuperseded(publication.checkpoint());
-        }
-        let outcome = publish_metadata(&**storage, paths, publication.metadata());
-        if let Err(error) = &outcome {
-            tracing::warn!("checkpoint {}: {}", publication.checkpoint(), chain(error));
-        }
-        Event::of_publication(publication.checkpoint(), &outcome)
     }
 }

@@ -1,27 +1,23 @@
 //! One run of a job in this process: prepared once, then attempt after attempt until it ends.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crossbeam::channel::Receiver;
 use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{
-    CheckpointPaths, Coordinator, Event, FileResolver, JobInfo, JobStatus, LocatedCheckpoint,
-    RestorePlan, RestoredCheckpoint, TaskTopology, Topology, locate, next_checkpoint_id,
-    remove_incomplete, verify,
+    Event, FileResolver, JobStatus, LocatedCheckpoint, RestorePlan, TaskTopology, Topology,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
-use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
+use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, TaskId};
 
 use crate::attempt::Attempt;
+use crate::beginning::{Beginning, random};
 use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, Stop};
-use crate::error::{JobError, TaskError};
+use crate::error::JobError;
 use crate::graph::{Graph, Job};
 use crate::lists::all_items;
 use crate::place::CheckpointPlace;
@@ -29,6 +25,7 @@ use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
+use crate::storage_thread::StorageThread;
 use crate::task::{AttemptContext, Restore};
 
 /// A job that is ready to run, or runs.
@@ -38,12 +35,13 @@ pub(crate) struct JobRun {
     attempt: AttemptId,
     graph: Graph,
     topology: Topology,
-    config: JobConfig,
     backend: Arc<dyn StateBackend>,
     restored: Option<LocatedCheckpoint>,
     allow_non_restored: bool,
     driver: Driver,
     backoff: RestartBackoff,
+    // Of the program, by its supervisor.
+    earlier_restarts: u32,
     _sinks: Vec<SinkOwnership>,
 }
 
@@ -61,47 +59,27 @@ impl JobRun {
         let mut graph = job.into_graph();
         let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
-        let restored = options.restore_path.as_deref().map(locate).transpose()?;
-        if let Some(located) = &restored {
-            for skipped in &located.skipped {
-                let reason = crate::launch::chain(&skipped.error);
-                tracing::warn!("passed over {}: {reason}", skipped.path);
-            }
-            verify(located)?;
-            // Made here only to be refused before anything is touched.
-            RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
-        }
-        let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
-        let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
-        let attempt = AttemptId::new(earlier + 1);
-        let place = place(name, job, attempt, config)?;
-        remove_incomplete(&*place.storage, &place.paths)?;
-        let next = next_checkpoint_id(&*place.storage, &place.paths)?;
-        let next =
-            restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
-        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
+        let beginning = Beginning::prepare(name, config, options, &topology)?;
+        let job = beginning.info.job_id;
+        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
-        let info = JobInfo { job_id: job, job_name: name.to_owned(), attempt };
-        let taken_up = restored
-            .as_ref()
-            .map(|located| RestoredCheckpoint::not_claimed(Arc::clone(&located.metadata)));
-        let config_of_checkpoints = config.coordinator();
-        let coordinator =
-            Coordinator::new(config_of_checkpoints, topology.clone(), info, next, taken_up);
+        let coordinator = beginning.coordinator(config, &topology);
+        let Beginning { info, place, restored, .. } = beginning;
+        let storage = StorageThread::start(Arc::clone(&place));
         let started = Instant::now();
-        let driver = Driver { coordinator, place, started, stops, status };
+        let driver = Driver { coordinator, place, storage, started, stops, status };
         Ok(Self {
             name: name.to_owned(),
             job,
-            attempt,
+            attempt: info.attempt,
             graph,
             topology,
-            config: config.clone(),
             backend,
             restored,
             allow_non_restored: options.allow_non_restored,
             driver,
             backoff: RestartBackoff::new(config.restart_strategy, random()),
+            earlier_restarts: options.recovery.as_ref().map_or(0, |recovery| recovery.restarts),
             _sinks: sinks,
         })
     }
@@ -154,9 +132,13 @@ impl JobRun {
             let reason = crate::launch::chain(&error);
             tracing::warn!("{}: {reason}; restart {restarts} in {after:.1?}", self.name);
             self.driver.status.state(JobState::Restarting);
-            self.driver.status.restarted(restarts);
-            if let Some(stop) = self.driver.pause(after) {
-                return Ok(status_of(stop));
+            match self.driver.pause(after) {
+                None => {}
+                Some(AttemptEnd::Stopped(stop)) => return Ok(status_of(stop)),
+                Some(AttemptEnd::CheckpointsFailed(error)) => return Err(error),
+                Some(AttemptEnd::Finished | AttemptEnd::TaskFailed { .. }) => {
+                    unreachable!("no task runs in a pause")
+                }
             }
             self.attempt = self.attempt.next();
             self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
@@ -190,6 +172,7 @@ impl JobRun {
             restore,
         });
         let attempt = Attempt::start(&self.graph, &shared);
+        self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
         Ok(self.driver.run(&attempt))
     }
@@ -197,7 +180,7 @@ impl JobRun {
     /// The newest completed checkpoint of this run, or what the run itself began with.
     fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver)> {
         let own = self.driver.coordinator.latest_completed().map(|completed| {
-            let CheckpointPlace { storage, paths, .. } = &self.driver.place;
+            let CheckpointPlace { storage, paths, .. } = &*self.driver.place;
             let directory = paths.checkpoint(completed.metadata().checkpoint);
             let resolver = FileResolver::new(Arc::clone(storage), directory);
             (Arc::clone(completed.metadata()), resolver)
@@ -264,31 +247,6 @@ fn topology(
     Ok(Topology { tasks, max_parallelism: max })
 }
 
-fn place(
-    name: &str,
-    job: JobId,
-    attempt: AttemptId,
-    config: &JobConfig,
-) -> Result<CheckpointPlace, JobError> {
-    let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
-        Some(uri) => storage_for_uri(uri)?,
-        None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
-        None => {
-            if config.interval.is_some() {
-                tracing::warn!(
-                    "state.checkpoints.dir is not set: checkpoints live in this process's memory \
-                     and end with it"
-                );
-            }
-            Arc::new(MemoryStorage::new())
-        }
-    };
-    let paths = CheckpointPaths::of_job(job);
-    let owner = OwnerInfo::current(name, attempt.get());
-    let ownership = storage.own(&paths.job_directory(), &owner)?;
-    Ok(CheckpointPlace { storage, paths, ownership })
-}
-
 fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> {
     match config.backend {
         Backend::Memory => {
@@ -297,16 +255,4 @@ fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> 
         Backend::Fs => Err(JobError::Backend { name: "fs" }),
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
-}
-
-fn new_job_id() -> JobId {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random().to_le_bytes());
-    bytes[8..].copy_from_slice(&random().to_le_bytes());
-    JobId::from_bytes(bytes)
-}
-
-/// The standard library seeds its hashers from the system's random numbers.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod beginning;
 mod cancel;
 pub mod config;
 pub mod control;
@@ -44,6 +45,7 @@ pub mod run_options;
 mod sink;
 mod snapshot;
 mod status;
+mod storage_thread;
 mod task;
 
 pub use error::{JobError, TaskError, UserError};
