@@ -101,6 +101,6 @@ pub use registry::SharedStateRegistry;
 pub use resolve::FileResolver;
 pub use retention::{Fate, JobStatus, fate};
 pub use statistics::{CheckpointStatistics, CheckpointStatus, Counts, Statistics};
-pub use survey::{Survey, survey};
+pub use survey::{NewestOwn, Survey, survey};
 pub use topology::{JobInfo, TaskTopology, Topology};
 pub use verify::verify;

@@ -7,9 +7,12 @@ use tidegate_meta::CheckpointMetadata;
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{AttemptId, FileReference, SnapshotKind};
 
-use crate::locate::{read_checkpoint, storage_error, uri};
+use crate::locate::{locate_in, read_checkpoint, storage_error, uri};
 use crate::maintain::checkpoints;
-use crate::{CheckpointPaths, LocatedCheckpoint, RestoreError, SkippedCheckpoint};
+use crate::{
+    CheckpointPaths, FileFault, FileProblem, LocatedCheckpoint, RestoreError, SkippedCheckpoint,
+    verify,
+};
 
 /// The complete checkpoints of a job's directory.
 #[derive(Debug, Default)]
@@ -19,7 +22,7 @@ pub struct Survey {
     pub own: Vec<LocatedCheckpoint>,
     /// Those of earlier runs, which belong to whoever keeps them: oldest first.
     pub others: Vec<Arc<CheckpointMetadata>>,
-    /// Those whose metadata cannot be read: what they refer to is not known.
+    /// Those whose metadata is damaged: what they refer to is not known.
     pub unreadable: Vec<SkippedCheckpoint>,
 }
 
@@ -34,6 +37,46 @@ impl Survey {
     }
 }
 
+/// The newest of its own checkpoints that a run goes on from.
+#[derive(Debug)]
+pub struct NewestOwn {
+    /// It, with all of its files checked; `None` when there is none that is whole.
+    pub checkpoint: Option<LocatedCheckpoint>,
+    /// Newer ones that are damaged, newest first. They are no longer the run's own: somebody may
+    /// want to look at them.
+    pub skipped: Vec<SkippedCheckpoint>,
+}
+
+impl Survey {
+    /// Finds it, and counts what is newer and damaged to the [`others`](Self::others).
+    ///
+    /// Fails when a file cannot be read for another reason than damage: going back further because
+    /// of a storage that is out of order for a moment would be wrong.
+    pub fn newest_own(&mut self) -> Result<NewestOwn, RestoreError> {
+        let mut skipped = Vec::new();
+        while let Some(newest) = self.own.pop() {
+            match verify(&newest) {
+                Ok(()) => {
+                    let found = locate_in(&newest.storage, &newest.directory)?;
+                    self.own.push(newest);
+                    return Ok(NewestOwn { checkpoint: Some(found), skipped });
+                }
+                Err(RestoreError::Files { path, problems }) if problems.iter().all(is_damage) => {
+                    let error = RestoreError::Files { path: path.clone(), problems };
+                    skipped.push(SkippedCheckpoint { path, error });
+                    self.others.push(newest.metadata);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(NewestOwn { checkpoint: None, skipped })
+    }
+}
+
+fn is_damage(problem: &FileProblem) -> bool {
+    !matches!(problem.fault, FileFault::Unreadable(_))
+}
+
 fn in_job(reference: &FileReference) -> Option<&str> {
     match reference {
         FileReference::InJob(path) => Some(path),
@@ -43,6 +86,8 @@ fn in_job(reference: &FileReference) -> Option<&str> {
 
 /// Reads all complete checkpoints. Own ones are those of attempts from `since` on; without it, there
 /// are none.
+///
+/// Fails when the storage does: whoever does not know all checkpoints must not delete anything.
 pub fn survey(
     storage: &Arc<dyn CheckpointStorage>,
     paths: &CheckpointPaths,
@@ -63,6 +108,8 @@ pub fn survey(
                 }
             }
             Err(RestoreError::Incomplete { .. }) => {}
+            // What the storage does not give at the moment may be needed all the same.
+            Err(error @ RestoreError::Storage { .. }) => return Err(error),
             Err(error) => {
                 let path = uri(&**storage, &paths.checkpoint(checkpoint));
                 survey.unreadable.push(SkippedCheckpoint { path, error });

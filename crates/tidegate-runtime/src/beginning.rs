@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tidegate_coordinator::{
     CheckpointPaths, Coordinator, JobInfo, LocatedCheckpoint, RestorePlan, RestoredCheckpoint,
-    Survey, Topology, locate, locate_in, next_checkpoint_id, remove_abandoned, survey, verify,
+    Survey, Topology, locate, next_checkpoint_id, remove_abandoned, survey, verify,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
@@ -127,29 +127,6 @@ fn find(
     }
     check(&located)?;
     Ok(located)
-}
-
-/// The newest checkpoint of this run that is whole. What is newer and damaged is left where it is,
-/// for somebody to look at, and is no longer the run's own.
-fn newest_usable(
-    survey: &mut Survey,
-    check: &dyn Fn(&LocatedCheckpoint) -> Result<(), JobError>,
-) -> Result<Option<LocatedCheckpoint>, JobError> {
-    while let Some(newest) = survey.own.pop() {
-        match check(&newest) {
-            Ok(()) => {
-                let found = locate_in(&newest.storage, &newest.directory)?;
-                survey.own.push(newest);
-                return Ok(Some(found));
-            }
-            Err(JobError::Restore(error @ tidegate_coordinator::RestoreError::Files { .. })) => {
-                tracing::warn!("passed over {}: {}", newest.uri(), chain(&error));
-                survey.others.push(newest.metadata);
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(None)
 }
 
 fn tidy(place: &CheckpointPlace, survey: &Survey) -> Result<(), JobError> {

@@ -159,8 +159,10 @@ impl StorageError {
         }
     }
 
-    // For a `Write` implementation; `from_write` is the way back.
-    pub(crate) fn into_io(self) -> io::Error {
+    /// For a [`StateWriter`](crate::StateWriter), whose `write` gives an [`io::Error`];
+    /// [`from_write`](Self::from_write) is the way back.
+    #[must_use]
+    pub fn into_io(self) -> io::Error {
         let kind = match &self {
             Self::Permission { source, .. }
             | Self::Full { source, .. }

@@ -177,8 +177,8 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
         ),
         (
             "restart-strategy.type: forever",
-            "tidegate.yaml:1: restart-strategy.type: found \"forever\", accepted is none, \
-             fixed-delay, failure-rate or exponential-delay",
+            "tidegate.yaml:1: restart-strategy.type: \"forever\" is not accepted; write \
+             none, fixed-delay, failure-rate or exponential-delay",
         ),
         (
             "execution.checkpointing.unaligned: true",
