@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, after, never};
 use crossbeam::select;
-use tidegate_coordinator::{Action, Coordinator, Event, FailureReason, JobStatus};
+use tidegate_coordinator::{
+    Action, Coordinator, Discarded, Event, FailureReason, JobStatus, PendingPublication, discard,
+    publish_owned,
+};
 use tidegate_types::{Subtask, TaskId};
 
 use crate::attempt::Attempt;
@@ -22,8 +25,8 @@ use crate::status::StatusBoard;
 use crate::storage_thread::StorageThread;
 use crate::task::wall_clock_ms;
 
-/// How long the job's end waits for a storage that does nothing at all.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The [`patience`](Driver::patience) of jobs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why somebody outside wants the job to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(crate) struct Driver {
     pub(crate) started: Instant,
     pub(crate) stops: Receiver<Stop>,
     pub(crate) status: Arc<StatusBoard>,
+    /// How long the job's end waits for a storage that does nothing at all.
+    pub(crate) patience: Duration,
 }
 
 /// What is known of the running attempt.
@@ -144,7 +149,7 @@ impl Driver {
 
     fn drain(&mut self, is_busy: impl Fn(&StorageThread) -> bool) {
         while is_busy(&self.storage) {
-            let Some(report) = self.storage.next(PATIENCE) else {
+            let Some(report) = self.storage.next(self.patience) else {
                 tracing::warn!(
                     "{} does not answer: it is left as it is, and tidied up when a job next runs \
                      there",
@@ -207,7 +212,7 @@ impl Driver {
                     attempt.inject(barrier);
                 }
             }
-            Action::Publish(publication) => self.storage.publish(publication),
+            Action::Publish(publication) => self.publish(publication),
             Action::NotifyComplete(checkpoint) => {
                 tracing::debug!(%checkpoint, "checkpoint complete");
                 self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
@@ -222,7 +227,7 @@ impl Driver {
                     tracing::debug!(%checkpoint, "checkpoint aborted: {reason}");
                 }
             }
-            Action::Discard(discarded) => self.storage.discard(discarded),
+            Action::Discard(discarded) => self.discard(discarded),
             Action::FinishJob => {
                 if let Some(attempt) = attempt {
                     attempt.finish();
@@ -236,5 +241,116 @@ impl Driver {
                     Some(AttemptEnd::CheckpointsFailed(JobError::Checkpoints { reason }));
             }
         }
+    }
+
+    fn publish(&mut self, publication: PendingPublication) {
+        let place = Arc::clone(&self.place);
+        self.storage.publish(Box::new(move || {
+            let CheckpointPlace { storage, paths, ownership } = &*place;
+            let metadata = publication.metadata();
+            let outcome = publish_owned(&**storage, &**ownership, paths, metadata);
+            if let Err(error) = &outcome {
+                tracing::warn!("checkpoint {}: {}", publication.checkpoint(), chain(error));
+            }
+            Event::of_publication(publication.checkpoint(), &outcome)
+        }));
+    }
+
+    fn discard(&mut self, discarded: Discarded) {
+        let place = Arc::clone(&self.place);
+        self.storage.delete(Box::new(move || {
+            let CheckpointPlace { storage, paths, ownership } = &*place;
+            // Who has taken the directory over numbers his checkpoints far above ours, so that
+            // nothing of his is hit even if that happens right after this question.
+            ownership.check()?;
+            discard(&**storage, paths, &discarded)
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use crossbeam::channel::{bounded, unbounded};
+    use tidegate_coordinator::{
+        Acknowledgement, CheckpointPaths, CoordinatorConfig, JobInfo, SubtaskStats, TaskTopology,
+        Topology,
+    };
+    use tidegate_store::{
+        MemoryStorage, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath,
+    };
+    use tidegate_types::{
+        AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism,
+    };
+
+    use super::*;
+
+    /// Of a store that does not answer before it is released.
+    #[derive(Debug)]
+    struct Hung(Receiver<()>);
+
+    impl Ownership for Hung {
+        fn check(&self) -> Result<(), StorageError> {
+            let _ = self.0.recv();
+            Ok(())
+        }
+
+        fn publish(&self, _: &StoragePath, _: &[u8]) -> Result<PublishOutcome, StorageError> {
+            self.check().map(|()| PublishOutcome::Published)
+        }
+
+        fn superseded(&self) -> Option<&OwnerInfo> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_store_that_hangs_does_not_hold_up_the_end_of_the_job() {
+        let (release, hangs) = bounded(0);
+        let job_id = JobId::from_bytes([1; 16]);
+        let task = TaskTopology {
+            task: TaskId::new(0),
+            parallelism: Parallelism::ONE,
+            operators: vec![OperatorUid::new("lines").unwrap()],
+            is_source: true,
+        };
+        let topology = Topology { tasks: vec![task], max_parallelism: MaxParallelism::DEFAULT };
+        let config = CoordinatorConfig {
+            interval: Some(Duration::from_millis(1)),
+            max_concurrent: NonZeroU32::MAX,
+            ..CoordinatorConfig::default()
+        };
+        let (job_name, attempt) = ("test".to_owned(), AttemptId::new(1));
+        let info = JobInfo { job_id, job_name, attempt };
+        let coordinator = Coordinator::new(config, topology, info, CheckpointId::FIRST, None);
+        let started = Instant::now() - Duration::from_secs(1);
+        let (_stop, stops) = unbounded();
+        let mut driver = Driver {
+            coordinator,
+            place: Arc::new(CheckpointPlace {
+                storage: Arc::new(MemoryStorage::new()),
+                paths: CheckpointPaths::of_job(job_id),
+                ownership: Box::new(Hung(hangs)),
+            }),
+            storage: StorageThread::start(),
+            started,
+            stops,
+            status: Arc::new(StatusBoard::new(started)),
+            patience: Duration::from_millis(30),
+        };
+        driver.tell(Event::Tick);
+        driver.tell(Event::Acknowledged(Acknowledgement {
+            checkpoint: CheckpointId::FIRST,
+            task: TaskId::new(0),
+            subtask: Subtask::new(0, Parallelism::ONE),
+            operators: Vec::new(),
+            stats: SubtaskStats::default(),
+        }));
+        assert!(driver.storage.is_publishing());
+        // Both come back, whatever the store does.
+        driver.job_ended(JobStatus::Canceled);
+        drop(driver);
+        drop(release);
     }
 }

@@ -16,7 +16,7 @@ use crate::attempt::Attempt;
 use crate::beginning::{Beginning, random};
 use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
-use crate::driver::{AttemptEnd, Driver, Stop};
+use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
 use crate::error::JobError;
 use crate::graph::{Graph, Job};
 use crate::lists::all_items;
@@ -65,9 +65,10 @@ impl JobRun {
         let sinks = sinks.collect::<Result<_, _>>()?;
         let coordinator = beginning.coordinator(config, &topology);
         let Beginning { info, place, restored, .. } = beginning;
-        let storage = StorageThread::start(Arc::clone(&place));
+        let storage = StorageThread::start();
         let started = Instant::now();
-        let driver = Driver { coordinator, place, storage, started, stops, status };
+        let patience = PATIENCE;
+        let driver = Driver { coordinator, place, storage, started, stops, status, patience };
         Ok(Self {
             name: name.to_owned(),
             job,

@@ -1,26 +1,30 @@
 //! The thread that publishes and deletes checkpoints, one after the other, in the order asked for.
 //!
 //! Neither the job's tasks nor its driver wait for the storage, so that a store that hangs delays
-//! checkpoints and nothing else: above all not the job's end.
+//! checkpoints and nothing else: above all not the job's end. What is to be done comes as a function;
+//! of places and checkpoints the thread knows nothing.
 
-use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
-use tidegate_coordinator::{Discarded, Event, PendingPublication, discard, publish_owned};
+use tidegate_coordinator::Event;
 use tidegate_store::StorageError;
 
 use crate::launch::chain;
-use crate::place::CheckpointPlace;
 
 /// How many deletions that failed are kept to be tried again. What is beyond that is found by the
 /// next owner of the directory.
 const RETRIED_MAX: usize = 1_000;
 
+/// Publishes a checkpoint, and gives what the coordinator is to be told.
+pub(crate) type Publication = Box<dyn FnOnce() -> Event + Send>;
+/// Deletes something that nobody refers to any more. It may be called again after it has failed.
+pub(crate) type Deletion = Box<dyn FnMut() -> Result<(), StorageError> + Send>;
+
 enum Job {
-    Publish(PendingPublication),
-    Discard(Discarded),
+    Publish(Publication),
+    Delete(Deletion),
 }
 
 /// What the thread has done.
@@ -44,26 +48,25 @@ pub(crate) struct StorageThread {
 }
 
 impl StorageThread {
-    pub(crate) fn start(place: Arc<CheckpointPlace>) -> Self {
+    pub(crate) fn start() -> Self {
         let (jobs, queue) = unbounded();
         let (reports_in, reports) = unbounded();
-        let worker = Worker { place, retried: Vec::new() };
         let thread = std::thread::Builder::new()
             .name("storage".to_owned())
-            .spawn(move || worker.run(&queue, &reports_in))
+            .spawn(move || work(&queue, &reports_in))
             .expect("the system has a thread for the storage");
         let (jobs, thread) = (Some(jobs), Some(thread));
         Self { jobs, reports, publications: 0, deletions: 0, thread }
     }
 
-    pub(crate) fn publish(&mut self, publication: PendingPublication) {
+    pub(crate) fn publish(&mut self, publication: Publication) {
         self.publications += 1;
         self.send(Job::Publish(publication));
     }
 
-    pub(crate) fn discard(&mut self, discarded: Discarded) {
+    pub(crate) fn delete(&mut self, deletion: Deletion) {
         self.deletions += 1;
-        self.send(Job::Discard(discarded));
+        self.send(Job::Delete(deletion));
     }
 
     fn send(&self, job: Job) {
@@ -114,59 +117,87 @@ impl Drop for StorageThread {
     fn drop(&mut self) {
         self.jobs = None;
         if let Some(thread) = self.thread.take().filter(|_| self.is_idle()) {
-            // So that the directory has been given free when we are gone.
+            // So that what it held is free when we are gone.
             let _ = thread.join();
         }
     }
 }
 
-struct Worker {
-    place: Arc<CheckpointPlace>,
-    // What could not be deleted, to be tried again with the next deletion: nobody refers to it, and
-    // no name is used twice.
-    retried: Vec<Discarded>,
+fn work(jobs: &Receiver<Job>, reports: &Sender<StorageReport>) {
+    let mut failed: Vec<Deletion> = Vec::new();
+    for job in jobs {
+        let report = match job {
+            Job::Publish(publish) => StorageReport::Publication(publish()),
+            Job::Delete(deletion) => {
+                // A store that was out of order may be well again.
+                failed.push(deletion);
+                failed.retain_mut(|delete| !is_done(delete()));
+                failed.truncate(RETRIED_MAX);
+                StorageReport::Deletion
+            }
+        };
+        // The driver has gone when the job's end could not wait for us.
+        if reports.send(report).is_err() {
+            return;
+        }
+    }
 }
 
-impl Worker {
-    fn run(mut self, jobs: &Receiver<Job>, reports: &Sender<StorageReport>) {
-        for job in jobs {
-            let report = match job {
-                Job::Publish(publication) => StorageReport::Publication(self.publish(&publication)),
-                Job::Discard(discarded) => {
-                    let again = std::mem::take(&mut self.retried);
-                    again.into_iter().chain([discarded]).for_each(|old| self.discard(old));
-                    StorageReport::Deletion
-                }
-            };
-            // The driver has gone when the job's end could not wait for us.
-            if reports.send(report).is_err() {
-                return;
-            }
+fn is_done(deleted: Result<(), StorageError>) -> bool {
+    match deleted {
+        // What was ours is somebody else's now, and not to be deleted by us.
+        Ok(()) | Err(StorageError::OwnershipLost { .. }) => true,
+        Err(error) => {
+            tracing::warn!("cannot delete what is no longer needed: {}", chain(&error));
+            false
         }
     }
+}
 
-    fn publish(&self, publication: &PendingPublication) -> Event {
-        let CheckpointPlace { storage, paths, ownership } = &*self.place;
-        let outcome = publish_owned(&**storage, &**ownership, paths, publication.metadata());
-        if let Err(error) = &outcome {
-            tracing::warn!("checkpoint {}: {}", publication.checkpoint(), chain(error));
-        }
-        Event::of_publication(publication.checkpoint(), &outcome)
+#[cfg(test)]
+mod tests {
+    use tidegate_types::CheckpointId;
+
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_a_publication_that_hangs() {
+        let (release, hangs) = unbounded::<()>();
+        let mut storage = StorageThread::start();
+        storage.publish(Box::new(move || {
+            let _ = hangs.recv();
+            Event::Published(CheckpointId::FIRST)
+        }));
+        storage.delete(Box::new(|| Ok(())));
+        assert!(storage.next(Duration::from_millis(20)).is_none());
+        assert!(storage.is_publishing() && !storage.is_idle());
+        // It comes to its end here, though nothing was released.
+        drop(storage);
+        drop(release);
     }
 
-    fn discard(&mut self, discarded: Discarded) {
-        let CheckpointPlace { storage, paths, ownership } = &*self.place;
-        // Who has taken the directory over numbers his checkpoints far above ours, so that nothing
-        // of his is hit even if that happens right after this question.
-        let result = ownership.check().and_then(|()| discard(&**storage, paths, &discarded));
-        match result {
-            Ok(()) | Err(StorageError::OwnershipLost { .. }) => {}
-            Err(error) => {
-                tracing::warn!("cannot delete what is no longer needed: {}", chain(&error));
-                if self.retried.len() < RETRIED_MAX {
-                    self.retried.push(discarded);
-                }
-            }
+    #[test]
+    fn jobs_are_done_in_order_and_a_failed_deletion_is_tried_again() {
+        let missing = || StorageError::Missing { path: "x".into() };
+        let mut storage = StorageThread::start();
+        let (told, calls) = unbounded();
+        let mut failures = 2;
+        storage.delete(Box::new(move || {
+            told.send(failures).unwrap();
+            failures -= 1;
+            if failures < 0 { Ok(()) } else { Err(missing()) }
+        }));
+        storage.publish(Box::new(|| Event::Published(CheckpointId::FIRST)));
+        for _ in 0..3 {
+            storage.delete(Box::new(|| Ok(())));
         }
+        let mut events = Vec::new();
+        while !storage.is_idle() {
+            let report = storage.next(Duration::MAX).unwrap();
+            events.push(storage.note(report).is_some());
+        }
+        assert_eq!(events, [false, true, false, false, false]);
+        drop(storage);
+        assert_eq!(calls.iter().collect::<Vec<_>>(), [2, 1, 0]);
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tidegate_coordinator::{
     Action, CheckpointPaths, Coordinator, CoordinatorConfig, Discarded, Event,
     ExternalizedCheckpointCleanup, FailureReason, Fate, FileResolver, JobInfo, JobStatus,
-    RestoreError, TaskTopology, Topology, discard, fate, next_checkpoint_id, publish_owned, remove_abandoned, survey,
+    RestoreError, TaskTopology, Topology, discard, fate, next_checkpoint_id, publish_owned,
+    remove_abandoned, survey,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_store::{CheckpointStorage, OwnerInfo, Ownership, StorageError};
@@ -17,8 +18,8 @@ use tidegate_types::{
     TaskId,
 };
 
-use crate::SimStorage;
 use crate::subtask::SimSubtask;
+use crate::{Random, SimStorage};
 
 /// Records between two barriers.
 const STRIDE: u64 = 10;
@@ -59,14 +60,21 @@ pub struct SimRun {
     /// The positions of all barriers.
     positions: BTreeMap<CheckpointId, u64>,
     completed: u64,
+    random: Random,
 }
 
 impl SimRun {
-    /// A run that has not started.
+    /// A run that has not started. The seed decides the order of what happens at the same time.
     #[must_use]
-    pub fn new(config: RunConfig) -> Self {
-        let (told, positions) = (None, BTreeMap::new());
-        Self { config, paths: CheckpointPaths::of_job(JOB), told, positions, completed: 0 }
+    pub fn new(config: RunConfig, seed: u64) -> Self {
+        Self {
+            config,
+            paths: CheckpointPaths::of_job(JOB),
+            told: None,
+            positions: BTreeMap::new(),
+            completed: 0,
+            random: Random::new(seed),
+        }
     }
 
     /// The directory of its checkpoints.
@@ -117,6 +125,10 @@ impl SimRun {
             assert!(idle < PATIENCE, "no checkpoint completes any more");
         }
         if let Some(status) = end {
+            // What is under way comes to its end, above all a publication.
+            while let Some(event) = process.events.pop_front() {
+                process.handle(event);
+            }
             if fate(process.run.config.cleanup, status) == Fate::Delete {
                 // From here on they are deleted on purpose.
                 process.run.told = None;
@@ -157,7 +169,8 @@ impl<'a> Process<'a> {
         let own: Vec<_> = survey.own.iter().map(|own| Arc::clone(&own.metadata)).collect();
         let begun_with = own.last().cloned();
         let attempt = begun_with.as_ref().map_or(AttemptId::new(1), |m| m.attempt.next());
-        let coordinator = Coordinator::new(config(&run.config), topology(), info(attempt), next, None);
+        let coordinator =
+            Coordinator::new(config(&run.config), topology(), info(attempt), next, None);
         let foreign = survey.others.iter();
         let coordinator = foreign.fold(coordinator, |c, metadata| c.with_foreign(metadata));
         let mut process = Self {
@@ -198,14 +211,22 @@ impl<'a> Process<'a> {
         Ok(())
     }
 
+    /// One of the things that can happen now happens.
     fn step(&mut self) {
-        if let Some(event) = self.events.pop_front() {
+        let waits = |prefers: bool, is_empty: bool| prefers && !is_empty;
+        let (first, second) = (self.run.random.coin(), self.run.random.coin());
+        if waits(first, self.events.is_empty()) {
+            let event = self.events.pop_front().expect("it is not empty");
             self.handle(event);
-        } else if let Some(barrier) = self.barriers.pop_front() {
+        } else if waits(second, self.barriers.is_empty()) {
+            let barrier = self.barriers.pop_front().expect("it is not empty");
             self.snapshot(barrier);
         } else {
-            let wakeup = self.coordinator.next_wakeup().expect("checkpoints are periodic");
-            self.now = self.now.max(wakeup);
+            // With as many under way as may be, there is nothing to wait for but them.
+            if let Some(wakeup) = self.coordinator.next_wakeup() {
+                let due = self.now + Duration::from_secs(1);
+                self.now = self.now.max(wakeup.min(due));
+            }
             self.handle(Event::Tick);
         }
     }

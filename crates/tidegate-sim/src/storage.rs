@@ -261,9 +261,7 @@ impl CheckpointStorage for SimStorage {
         match self.course(Operation::Delete, directory) {
             Course::Normal => self.forget_directory(directory, false),
             Course::Fail(error) => Err(error),
-            Course::HappenAndFail(error) => {
-                self.forget_directory(directory, false).and(Err(error))
-            }
+            Course::HappenAndFail(error) => self.forget_directory(directory, false).and(Err(error)),
             Course::Partly(error) => self.forget_directory(directory, true).and(Err(error)),
         }
     }

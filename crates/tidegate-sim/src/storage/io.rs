@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use tidegate_store::{FinishedFile, Operation, StateReader, StateWriter, StorageError, StoragePath};
+use tidegate_store::{
+    FinishedFile, Operation, StateReader, StateWriter, StorageError, StoragePath,
+};
 
 use super::SimStorage;
 

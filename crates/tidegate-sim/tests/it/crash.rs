@@ -17,6 +17,8 @@ use tidegate_store::{CheckpointStorage, StoragePath};
 use tidegate_types::{AttemptId, FileReference};
 
 const CHECKPOINTS: u32 = 7;
+/// Nothing is under way any more, and all that is retained is kept.
+const AND_SETTLES: Option<JobStatus> = Some(JobStatus::Suspended);
 
 fn config(retained: u32, max_concurrent: u32, tolerable_failures: u32) -> RunConfig {
     RunConfig {
@@ -72,7 +74,7 @@ fn check_tidy(run: &SimRun, storage: &SimStorage, retained: usize) {
 
 /// Runs with one fault, and again without; `false` when the fault came too late to happen.
 fn trial(config: &RunConfig, at: u64, fault: Fault, seed: u64) -> bool {
-    let mut run = SimRun::new(config.clone());
+    let mut run = SimRun::new(config.clone(), seed);
     let retained = config.retained.get() as usize;
     let mut storage = SimStorage::new(seed);
     storage.plan(at, fault);
@@ -85,7 +87,7 @@ fn trial(config: &RunConfig, at: u64, fault: Fault, seed: u64) -> bool {
     }
     storage = storage.restart();
     check_found(&run, &storage);
-    assert_eq!(run.live(&storage, 1, None), Life::Over);
+    assert_eq!(run.live(&storage, 1, AND_SETTLES), Life::Over);
     check_tidy(&run, &storage, retained);
     assert_eq!(run.live(&storage.restart(), 3, None), Life::Over);
     has_happened
@@ -121,10 +123,10 @@ fn the_end_of_a_job_with_a_fault_at_every_operation() {
             assert_eq!(run.live(&storage, 4, end), Life::Over);
             storage.operations()
         };
-        let first = operations(&mut SimRun::new(config.clone()), None);
-        let last = operations(&mut SimRun::new(config.clone()), Some(status));
+        let first = operations(&mut SimRun::new(config.clone(), 0), None);
+        let last = operations(&mut SimRun::new(config.clone(), 0), Some(status));
         for (at, fault) in (first..=last).flat_map(|at| Fault::ALL.map(|fault| (at, fault))) {
-            let mut run = SimRun::new(config.clone());
+            let mut run = SimRun::new(config.clone(), 0);
             let storage = SimStorage::new(at);
             storage.plan(at, fault);
             let life = run.live(&storage, 4, Some(status));
@@ -152,7 +154,7 @@ fn several_faults_one_after_the_other() {
         let mut random = Random::new(seed);
         let mut number = |bound| 1 + u32::try_from(random.below(bound)).unwrap();
         let config = config(number(3), number(3), number(3) - 1);
-        let mut run = SimRun::new(config.clone());
+        let mut run = SimRun::new(config.clone(), seed);
         let mut storage = SimStorage::new(seed);
         for _ in 0..4 {
             let fault = Fault::ALL[usize::try_from(random.below(6)).unwrap()];
@@ -161,7 +163,7 @@ fn several_faults_one_after_the_other() {
             storage = storage.restart();
             check_found(&run, &storage);
         }
-        assert_eq!(run.live(&storage, 1, None), Life::Over, "seed {seed}");
+        assert_eq!(run.live(&storage, 1, AND_SETTLES), Life::Over, "seed {seed}");
         check_tidy(&run, &storage, config.retained.get() as usize);
     }
 }

@@ -18,12 +18,13 @@ fn without_faults_it_is_a_storage_like_any_other() {
 
 fn trace(seed: u64) -> (Vec<String>, Vec<StoragePath>) {
     let retained = NonZeroU32::new(2).unwrap();
-    let mut run = SimRun::new(RunConfig {
+    let config = RunConfig {
         retained,
         max_concurrent: retained,
         tolerable_failures: 0,
         cleanup: ExternalizedCheckpointCleanup::RetainOnCancellation,
-    });
+    };
+    let mut run = SimRun::new(config, seed);
     let mut storage = SimStorage::new(seed);
     for (round, fault) in Fault::ALL.into_iter().cycle().take(18).enumerate() {
         storage.plan(storage.operations() + 20 + 7 * round as u64, fault);
