@@ -68,6 +68,10 @@ where
     }
 
     /// The stream of the records.
+    ///
+    /// # Panics
+    ///
+    /// Never: the graph is complete before a task looks at it.
     pub fn stream(self) -> Stream<S::Record> {
         let Self { graph, uid, source, rate, parallelism } = self;
         let source = Arc::new(source);
