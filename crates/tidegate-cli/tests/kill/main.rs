@@ -7,6 +7,8 @@
 
 mod input;
 mod job;
+#[path = "../common/programs.rs"]
+mod programs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
