@@ -27,6 +27,10 @@ pub enum TaskError {
     /// A source or a sink failed.
     #[error("source or sink")]
     Connect(#[from] ConnectError),
+    /// A sink could not make output durable; what was written since the last checkpoint has to be
+    /// written again.
+    #[error("output of a sink is lost")]
+    OutputLost(#[source] ConnectError),
     /// A state file of the restored checkpoint could not be read.
     #[error("checkpoint storage")]
     Storage(#[from] StorageError),
