@@ -79,8 +79,9 @@ impl JobRun {
         let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
         let attempt = AttemptId::new(earlier + 1);
         let place = place(name, job, attempt, config)?;
-        remove_incomplete(&*place.storage, &place.paths)?;
+        // Asked before the cleaning: a number that was given once is never given again.
         let next = next_checkpoint_id(&*place.storage, &place.paths)?;
+        remove_incomplete(&*place.storage, &place.paths)?;
         let next =
             restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
