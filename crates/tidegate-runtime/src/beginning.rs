@@ -39,6 +39,9 @@ pub(crate) struct Beginning {
     foreign: Vec<Arc<CheckpointMetadata>>,
 }
 
+/// Whether the inputs are there of those sources that do not go on from a checkpoint.
+type CheckInputs<'a> = &'a dyn Fn(Option<&CheckpointMetadata>) -> Result<(), JobError>;
+
 impl Beginning {
     /// Finds the checkpoint, checks it with all of its files, and takes the job's directory.
     pub(crate) fn prepare(
@@ -46,6 +49,7 @@ impl Beginning {
         config: &JobConfig,
         options: &RunOptions,
         topology: &Topology,
+        check_inputs: CheckInputs<'_>,
     ) -> Result<Self, JobError> {
         let check = |located: &LocatedCheckpoint| -> Result<(), JobError> {
             verify(located)?;
@@ -58,6 +62,9 @@ impl Beginning {
         // and that shows in the directory.
         let asked = options.restore_path.as_deref().filter(|_| recovery.is_none());
         let asked = asked.map(|path| find(path, &check)).transpose()?;
+        if recovery.is_none() {
+            check_inputs(asked.as_ref().map(|located| &*located.metadata))?;
+        }
         let job = match (recovery, &asked) {
             (Some(recovery), _) => recovery.job_id()?,
             (None, Some(located)) => located.metadata.job_id,
@@ -71,13 +78,23 @@ impl Beginning {
         let next = next_checkpoint_id(&**storage, paths)?;
         let restored = match recovery {
             None => asked,
-            Some(_) => match newest_usable(&mut survey, &check)? {
-                Some(own) => Some(own),
-                None => {
-                    options.restore_path.as_deref().map(|path| find(path, &check)).transpose()?
+            Some(_) => {
+                let newest = survey.newest_own()?;
+                for skipped in &newest.skipped {
+                    tracing::warn!("passed over {}: {}", skipped.path, chain(&skipped.error));
                 }
-            },
+                match newest.checkpoint {
+                    Some(own) => Some(own),
+                    None => {
+                        let asked = options.restore_path.as_deref();
+                        asked.map(|path| find(path, &check)).transpose()?
+                    }
+                }
+            }
         };
+        if recovery.is_some() {
+            check_inputs(restored.as_ref().map(|located| &*located.metadata))?;
+        }
         tidy(&place, &survey)?;
         let attempt = earlier_attempt(recovery, restored.as_ref()).next();
         let newest = restored.as_ref().map(|located| located.metadata.checkpoint.next());

@@ -19,7 +19,6 @@ use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
 use crate::error::JobError;
 use crate::graph::{Graph, Job};
-use crate::lists::all_items;
 use crate::place::CheckpointPlace;
 use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
@@ -59,7 +58,15 @@ impl JobRun {
         let mut graph = job.into_graph();
         let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
-        let beginning = Beginning::prepare(name, config, options, &topology)?;
+        let check_inputs = |restored: Option<&CheckpointMetadata>| {
+            let begins_anew = |uid: &str| {
+                let operators = restored.map_or(&[][..], |metadata| &metadata.operators);
+                operators.iter().all(|operator| operator.uid.as_str() != uid)
+            };
+            let mut anew = graph.inputs.iter().filter(|input| begins_anew(&input.uid));
+            Ok(anew.try_for_each(|input| (input.check)())?)
+        };
+        let beginning = Beginning::prepare(name, config, options, &topology, &check_inputs)?;
         let job = beginning.info.job_id;
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
@@ -148,15 +155,13 @@ impl JobRun {
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.as_ref().map(|(metadata, resolver)| {
-            let plan = RestorePlan::new(metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone() })
+        let restore = newest.map(|(metadata, resolver)| {
+            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
+            let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint: metadata.checkpoint })
         });
         let restore = restore.transpose()?;
-        if let Some((metadata, _)) = &newest {
-            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
-        }
-        self.recover_sinks(newest.as_ref().map(|(metadata, _)| &**metadata))?;
+        self.recover_sinks(restore.as_ref())?;
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -190,10 +195,15 @@ impl JobRun {
         own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
     }
 
-    fn recover_sinks(&self, metadata: Option<&CheckpointMetadata>) -> Result<(), JobError> {
+    fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {
         for sink in &self.graph.sinks {
-            let items = metadata.map_or_else(Vec::new, |m| all_items(m, &sink.uid, COMMITTABLES));
-            let recovery = (sink.recover)(self.job, metadata.map(|m| m.checkpoint), &items)?;
+            let items = restore.map(|restore| restore.all_items(&sink.uid, COMMITTABLES));
+            let items = items.transpose().map_err(|source| {
+                let (operator, source) = (sink.uid.clone(), Box::new(source));
+                JobError::Committables { operator, source }
+            })?;
+            let checkpoint = restore.map(|restore| restore.checkpoint);
+            let recovery = (sink.recover)(self.job, checkpoint, &items.unwrap_or_default())?;
             if !recovery.taken_back.is_empty() {
                 tracing::warn!(
                     "sink {}: took back the output of later checkpoints, which will come again: {}",
