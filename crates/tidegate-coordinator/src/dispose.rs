@@ -29,7 +29,9 @@ pub enum DisposeError {
         job: Box<str>,
     },
     /// The path names a directory that holds checkpoints, not the savepoint itself.
-    #[error("{path} is not itself a savepoint: nothing was deleted; name the savepoint's directory")]
+    #[error(
+        "{path} is not itself a savepoint: nothing was deleted; name the savepoint's directory"
+    )]
     NotExact {
         /// The path.
         path: Box<str>,

@@ -11,15 +11,20 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, after, never};
 use crossbeam::select;
 use tidegate_coordinator::{
-    Action, Coordinator, Event, JobStatus, PendingPublication, discard, publish_metadata,
+    Action, Coordinator, Discarded, Event, JobStatus, PendingPublication, discard, discard_at,
+    publish_metadata, publish_metadata_at,
 };
-use tidegate_types::{Subtask, TaskId};
+use tidegate_store::StorageError;
+use tidegate_types::{Barrier, CheckpointId, SnapshotKind, Subtask, TaskId};
 
 use crate::attempt::Attempt;
+use crate::claimed::RestoredFrom;
+use crate::control::JobState;
 use crate::error::{JobError, TaskError};
 use crate::launch::chain;
 use crate::place::CheckpointPlace;
 use crate::report::Report;
+use crate::savepoints::{Afterwards, SavepointRequest, Savepoints};
 use crate::status::StatusBoard;
 use crate::task::wall_clock_ms;
 
@@ -37,8 +42,14 @@ pub(crate) enum Stop {
 pub(crate) enum AttemptEnd {
     Finished,
     Stopped(Stop),
-    TaskFailed { task: TaskId, subtask: Subtask, error: Box<TaskError> },
+    TaskFailed {
+        task: TaskId,
+        subtask: Subtask,
+        error: Box<TaskError>,
+    },
     CheckpointsFailed(JobError),
+    /// Event time was ended for a savepoint that then failed: what was emitted must be undone.
+    DrainedInVain,
 }
 
 /// Drives one job's coordinator.
@@ -48,6 +59,9 @@ pub(crate) struct Driver {
     pub(crate) started: Instant,
     pub(crate) stops: Receiver<Stop>,
     pub(crate) status: Arc<StatusBoard>,
+    pub(crate) savepoints: Savepoints,
+    /// What the job goes on from, if it does.
+    pub(crate) restored: Option<RestoredFrom>,
 }
 
 /// What is known of the running attempt.
@@ -75,6 +89,10 @@ impl Driver {
                     Ok(stop) => return AttemptEnd::Stopped(stop),
                     Err(_) => unreachable!("the launcher holds a sender while the job runs"),
                 },
+                recv(self.savepoints.requests()) -> request => {
+                    let request = request.expect("the savepoints hold their desk");
+                    self.take_request(request)
+                }
                 recv(wakeup) -> _ => Some(Event::Tick),
             };
             if let Some(event) = event {
@@ -100,6 +118,16 @@ impl Driver {
     /// The job has ended: deletes what the retention rules do not keep.
     pub(crate) fn job_ended(&mut self, status: JobStatus) {
         self.tell(Event::JobEnded(status));
+        self.savepoints.close();
+    }
+
+    fn take_request(&mut self, request: SavepointRequest) -> Option<Event> {
+        if !self.coordinator.takes_requests() {
+            self.savepoints.refuse(&request, "the job is ending");
+            return None;
+        }
+        self.savepoints.wait(request);
+        Some(Event::TriggerRequested(SnapshotKind::Savepoint))
     }
 
     fn report(
@@ -109,7 +137,10 @@ impl Driver {
         progress: &mut Progress,
     ) -> Option<Event> {
         match report {
-            Report::Acknowledged(acknowledgement) => Some(Event::Acknowledged(*acknowledgement)),
+            Report::Acknowledged(acknowledgement) => {
+                self.savepoints.acknowledged(&acknowledgement);
+                Some(Event::Acknowledged(*acknowledgement))
+            }
             Report::Declined { checkpoint, task, subtask, error } => {
                 let reason = chain(&*error);
                 tracing::warn!(%checkpoint, %subtask, "checkpoint declined: {reason}");
@@ -155,23 +186,27 @@ impl Driver {
     ) -> Option<Event> {
         match action {
             Action::InjectBarrier(barrier) => {
-                attempt?.inject(barrier);
+                self.inject(barrier, attempt?);
                 None
             }
             Action::Publish(publication) => Some(self.publish(&publication)),
             Action::NotifyComplete(checkpoint) => {
-                tracing::debug!(%checkpoint, "checkpoint complete");
-                self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
-                attempt?.completed(checkpoint);
+                self.completed(checkpoint, attempt?);
                 None
             }
             Action::NotifyAborted(checkpoint, reason) => {
                 tracing::warn!(%checkpoint, "checkpoint aborted: {reason}");
+                match self.savepoints.aborted(checkpoint, &reason.to_string()) {
+                    Some(Afterwards::Stop { drain: false }) => attempt?.resume(),
+                    Some(Afterwards::Stop { drain: true }) => {
+                        progress.end.get_or_insert(AttemptEnd::DrainedInVain);
+                    }
+                    Some(Afterwards::GoOn) | None => {}
+                }
                 None
             }
             Action::Discard(discarded) => {
-                let result = discard(&*self.place.storage, &self.place.paths, &discarded);
-                if let Err(error) = result {
+                if let Err(error) = self.discard(&discarded) {
                     // Not fatal: what is left is recognised and removed by the next owner.
                     tracing::warn!("cannot delete an old checkpoint: {}", chain(&error));
                 }
@@ -189,6 +224,48 @@ impl Driver {
         }
     }
 
+    fn inject(&mut self, barrier: Barrier, attempt: &Attempt) {
+        if barrier.kind != SnapshotKind::Savepoint {
+            return attempt.inject(barrier);
+        }
+        match self.savepoints.triggered(barrier.checkpoint, attempt.subtasks()) {
+            Afterwards::GoOn => attempt.inject(barrier),
+            Afterwards::Stop { drain } => attempt.stop(barrier, drain),
+        }
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId, attempt: &Attempt) {
+        match self.savepoints.completed(checkpoint) {
+            None => {
+                tracing::debug!(%checkpoint, "checkpoint complete");
+                self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
+                attempt.completed(checkpoint);
+            }
+            Some(Afterwards::GoOn) => {}
+            Some(Afterwards::Stop { .. }) => {
+                self.status.state(JobState::Finishing);
+                attempt.completed(checkpoint);
+                attempt.finish();
+            }
+        }
+    }
+
+    /// Deletes it where it lies: a checkpoint of ours, a savepoint that was given up, or a claimed
+    /// checkpoint.
+    fn discard(&self, discarded: &Discarded) -> Result<(), StorageError> {
+        let CheckpointPlace { storage, paths, .. } = &self.place;
+        if let Some(checkpoint) = discarded.checkpoint {
+            if let Some(place) = self.savepoints.place(checkpoint) {
+                return discard_at(&*place.storage, &place.directory, discarded);
+            }
+            let restored = self.restored.as_ref();
+            if let Some(foreign) = restored.and_then(|restored| restored.foreign(checkpoint)) {
+                return foreign.discard(discarded);
+            }
+        }
+        discard(&**storage, paths, discarded)
+    }
+
     fn publish(&self, publication: &PendingPublication) -> Event {
         let CheckpointPlace { storage, paths, ownership } = &self.place;
         // Asked anew each time: an owner that was stopped and superseded must publish nothing.
@@ -196,7 +273,11 @@ impl Driver {
             tracing::error!("checkpoint {}: {}", publication.checkpoint(), chain(&error));
             return Event::PublishSuperseded(publication.checkpoint());
         }
-        let outcome = publish_metadata(&**storage, paths, publication.metadata());
+        let metadata = publication.metadata();
+        let outcome = match self.savepoints.place(publication.checkpoint()) {
+            Some(place) => publish_metadata_at(&*place.storage, &place.metadata(), metadata),
+            None => publish_metadata(&**storage, paths, metadata),
+        };
         if let Err(error) = &outcome {
             tracing::warn!("checkpoint {}: {}", publication.checkpoint(), chain(error));
         }

@@ -1,7 +1,5 @@
 //! One run of a job in this process: prepared once, then attempt after attempt until it ends.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,22 +7,27 @@ use crossbeam::channel::Receiver;
 use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{
     CheckpointPaths, Coordinator, Event, FileResolver, JobInfo, JobStatus, LocatedCheckpoint,
-    RestorePlan, RestoredCheckpoint, TaskTopology, Topology, locate, next_checkpoint_id,
-    remove_incomplete, verify,
+    RestorePlan, TaskTopology, Topology, next_checkpoint_id, remove_incomplete,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
+use tidegate_types::{
+    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, Subtask, TaskId,
+};
 
 use crate::attempt::Attempt;
+use crate::claimed::RestoredFrom;
 use crate::config::{Backend, JobConfig, RestartStrategy};
 use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, Stop};
 use crate::error::{JobError, TaskError};
 use crate::graph::{Graph, Job};
 use crate::place::CheckpointPlace;
+use crate::random::random;
+use crate::restore_progress;
 use crate::run_options::RunOptions;
+use crate::savepoints::{SavepointDesk, Savepoints};
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
 use crate::task::{AttemptContext, Restore};
@@ -38,7 +41,6 @@ pub(crate) struct JobRun {
     topology: Topology,
     config: JobConfig,
     backend: Arc<dyn StateBackend>,
-    restored: Option<LocatedCheckpoint>,
     allow_non_restored: bool,
     driver: Driver,
     restarts: u32,
@@ -59,13 +61,9 @@ impl JobRun {
         let mut graph = job.into_graph();
         let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
-        let restored = options.restore_path.as_deref().map(locate).transpose()?;
+        let restored = options.restore_path.as_deref().map(restore_progress::locate_and_verify);
+        let restored = restored.transpose()?;
         if let Some(located) = &restored {
-            for skipped in &located.skipped {
-                let reason = crate::launch::chain(&skipped.error);
-                tracing::warn!("passed over {}: {reason}", skipped.path);
-            }
-            verify(located)?;
             // Made here only to be refused before anything is touched.
             RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
         }
@@ -78,7 +76,8 @@ impl JobRun {
         let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
         let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
         let attempt = AttemptId::new(earlier + 1);
-        let place = place(name, job, attempt, config)?;
+        let owner = OwnerInfo::current(name, attempt.get());
+        let place = place(job, &owner, config)?;
         remove_incomplete(&*place.storage, &place.paths)?;
         let next = next_checkpoint_id(&*place.storage, &place.paths)?;
         let next =
@@ -86,14 +85,17 @@ impl JobRun {
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
         let sinks = sinks.collect::<Result<_, _>>()?;
         let info = JobInfo { job_id: job, job_name: name.to_owned(), attempt };
-        let taken_up = restored
-            .as_ref()
-            .map(|located| RestoredCheckpoint::not_claimed(Arc::clone(&located.metadata)));
+        let restored = restored.map(|located: LocatedCheckpoint| {
+            RestoredFrom::new(&located, options.claim_mode, &place, &owner)
+        });
+        let restored = restored.transpose()?;
+        let taken_up = restored.as_ref().map(RestoredFrom::for_coordinator);
         let config_of_checkpoints = config.coordinator();
         let coordinator =
             Coordinator::new(config_of_checkpoints, topology.clone(), info, next, taken_up);
         let started = Instant::now();
-        let driver = Driver { coordinator, place, started, stops, status };
+        let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
+        let driver = Driver { coordinator, place, started, stops, status, savepoints, restored };
         Ok(Self {
             name: name.to_owned(),
             job,
@@ -102,7 +104,6 @@ impl JobRun {
             topology,
             config: config.clone(),
             backend,
-            restored,
             allow_non_restored: options.allow_non_restored,
             driver,
             restarts: 0,
@@ -120,6 +121,11 @@ impl JobRun {
 
     pub(crate) fn attempt(&self) -> AttemptId {
         self.attempt
+    }
+
+    /// Where savepoints are asked for.
+    pub(crate) fn savepoints(&self) -> Arc<SavepointDesk> {
+        self.driver.savepoints.desk()
     }
 
     /// The directory of the job's checkpoints.
@@ -142,6 +148,11 @@ impl JobRun {
                 AttemptEnd::Finished => return Ok(JobStatus::Finished),
                 AttemptEnd::Stopped(stop) => return Ok(status_of(stop)),
                 AttemptEnd::CheckpointsFailed(error) => return Err(error),
+                // The job itself is sound: it goes on at once, from before the drain.
+                AttemptEnd::DrainedInVain => {
+                    self.next_attempt();
+                    continue;
+                }
                 AttemptEnd::TaskFailed { task, subtask, error } => (task, subtask, error),
             };
             let operators = self.operators_of(task);
@@ -163,17 +174,22 @@ impl JobRun {
             if let Some(stop) = self.driver.pause(delay) {
                 return Ok(status_of(stop));
             }
-            self.attempt = self.attempt.next();
-            self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+            self.next_attempt();
         }
+    }
+
+    fn next_attempt(&mut self) {
+        self.attempt = self.attempt.next();
+        self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.map(|(metadata, resolver)| {
+        let restore = newest.map(|(metadata, resolver, may_be_shared)| {
             tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
             let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver, checkpoint: metadata.checkpoint })
+            let checkpoint = metadata.checkpoint;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint, may_be_shared })
         });
         let restore = restore.transpose()?;
         self.recover_sinks(restore.as_ref())?;
@@ -190,6 +206,7 @@ impl JobRun {
             backend: Arc::clone(&self.backend),
             storage: Arc::clone(&self.driver.place.storage),
             paths: self.driver.place.paths.clone(),
+            savepoints: self.driver.savepoints.places(),
             restore,
         });
         let attempt = Attempt::start(&self.graph, &shared);
@@ -197,16 +214,31 @@ impl JobRun {
         Ok(self.driver.run(&attempt))
     }
 
-    /// The newest completed checkpoint of this run, or what the run itself began with.
-    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver)> {
-        let own = self.driver.coordinator.latest_completed().map(|completed| {
-            let CheckpointPlace { storage, paths, .. } = &self.driver.place;
-            let directory = paths.checkpoint(completed.metadata().checkpoint);
-            let resolver = FileResolver::new(Arc::clone(storage), directory);
-            (Arc::clone(completed.metadata()), resolver)
+    /// The newest completed checkpoint of this run, or what the run itself began with; and whether
+    /// new checkpoints may refer to its files.
+    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver, bool)> {
+        let Driver { coordinator, place, savepoints, restored, .. } = &self.driver;
+        let begun_with = restored.as_ref().map(|restored| {
+            let (metadata, resolver) = (Arc::clone(&restored.metadata), restored.resolver.clone());
+            (metadata, resolver, restored.may_be_shared())
         });
-        let restored = self.restored.as_ref();
-        own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
+        for completed in coordinator.completed().rev() {
+            let metadata = Arc::clone(completed.metadata());
+            let checkpoint = metadata.checkpoint;
+            if begun_with.as_ref().is_some_and(|(begun, ..)| begun.checkpoint == checkpoint) {
+                break;
+            }
+            if let Some(last) = savepoints.last(checkpoint) {
+                return Some((metadata, last.resolver(), false));
+            }
+            // Any other savepoint is its owner's, who may have deleted it already.
+            if completed.kind() != SnapshotKind::Savepoint {
+                let directory = place.paths.checkpoint(checkpoint);
+                let resolver = FileResolver::new(Arc::clone(&place.storage), directory);
+                return Some((metadata, resolver, true));
+            }
+        }
+        begun_with
     }
 
     fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {
@@ -276,12 +308,7 @@ fn topology(
     Ok(Topology { tasks, max_parallelism: max })
 }
 
-fn place(
-    name: &str,
-    job: JobId,
-    attempt: AttemptId,
-    config: &JobConfig,
-) -> Result<CheckpointPlace, JobError> {
+fn place(job: JobId, owner: &OwnerInfo, config: &JobConfig) -> Result<CheckpointPlace, JobError> {
     let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
         Some(uri) => storage_for_uri(uri)?,
         None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
@@ -296,8 +323,7 @@ fn place(
         }
     };
     let paths = CheckpointPaths::of_job(job);
-    let owner = OwnerInfo::current(name, attempt.get());
-    let ownership = storage.own(&paths.job_directory(), &owner)?;
+    let ownership = storage.own(&paths.job_directory(), owner)?;
     Ok(CheckpointPlace { storage, paths, ownership })
 }
 
@@ -311,11 +337,9 @@ fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> 
     }
 }
 
-/// A random id. The standard library seeds its hashers from the system's random numbers.
 fn new_job_id() -> JobId {
-    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
     let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random());
-    bytes[8..].copy_from_slice(&random());
+    bytes[..8].copy_from_slice(&random().to_le_bytes());
+    bytes[8..].copy_from_slice(&random().to_le_bytes());
     JobId::from_bytes(bytes)
 }

@@ -22,6 +22,7 @@
 
 mod attempt;
 mod cancel;
+mod claimed;
 pub mod config;
 pub mod control;
 mod driver;
@@ -37,9 +38,12 @@ mod operators;
 mod place;
 mod process;
 mod push;
+mod random;
 mod record;
 mod report;
+mod restore_progress;
 pub mod run_options;
+mod savepoints;
 mod sink;
 mod snapshot;
 mod status;

@@ -20,6 +20,8 @@ pub struct RunOptions {
     pub restore_path: Option<String>,
     /// `-n`: state that no operator of the job claims is left behind instead of refused.
     pub allow_non_restored: bool,
+    /// `--claim-mode`: whose the checkpoint is from now on.
+    pub claim_mode: ClaimMode,
     /// `-p`: goes over `parallelism.default`.
     pub parallelism: Option<u16>,
     /// `-D key=value`, in order.
@@ -28,6 +30,17 @@ pub struct RunOptions {
     pub conf_dir: Option<PathBuf>,
     /// The `tidegate` process without which the job must not live.
     pub supervisor_process_id: Option<u32>,
+}
+
+/// Whose a restored checkpoint is from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClaimMode {
+    /// Its owner's, as before: it is never deleted, and no new checkpoint depends on it.
+    #[default]
+    NoClaim,
+    /// The job's: it is deleted when newer checkpoints subsume it.
+    Claim,
 }
 
 impl RunOptions {
@@ -100,6 +113,7 @@ mod tests {
         let options = RunOptions {
             restore_path: Some("/x/chk-3".to_owned()),
             allow_non_restored: true,
+            claim_mode: ClaimMode::Claim,
             parallelism: Some(4),
             overrides: vec![("a".to_owned(), "b = c".to_owned())],
             conf_dir: Some("/etc/tidegate".into()),

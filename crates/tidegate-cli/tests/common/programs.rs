@@ -11,7 +11,7 @@ pub(crate) fn programs() -> &'static Path {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--release", "--bins"])
-            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights"])
+            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights", "-p", "gauges"])
             .current_dir(&root)
             .status()
             .unwrap();

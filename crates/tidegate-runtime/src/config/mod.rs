@@ -14,6 +14,7 @@ mod job_config;
 pub mod keys;
 mod nearest;
 mod origin;
+mod settings;
 mod sources;
 mod values;
 mod yaml;
@@ -21,6 +22,7 @@ mod yaml;
 pub use error::{ConfigError, ConfigWarning};
 pub use job_config::{Backend, JobConfig, RestartStrategy};
 pub use origin::Origin;
+pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
 
 use std::collections::BTreeMap;
@@ -44,6 +46,8 @@ use keys::Key;
 pub struct Configuration {
     file: Option<Arc<Path>>,
     entries: BTreeMap<&'static str, Entry>,
+    /// What the file says of settings that the command line sets too.
+    overridden: BTreeMap<&'static str, Entry>,
     warnings: Vec<ConfigWarning>,
 }
 
@@ -68,7 +72,16 @@ impl Configuration {
         for (key, value) in &sources.overrides {
             overridden.insert(Entry::overriding(key, value))?;
         }
-        configuration.entries.append(&mut overridden.entries);
+        if let Some(parallelism) = sources.parallelism {
+            let (key, value) = (keys::PARALLELISM_DEFAULT, parallelism.to_string());
+            let entry = Entry::overriding(key, &value);
+            overridden.entries.insert(key, Entry { origin: Origin::ParallelismFlag, ..entry });
+        }
+        for (name, entry) in overridden.entries {
+            if let Some(below) = configuration.entries.insert(name, entry) {
+                configuration.overridden.insert(name, below);
+            }
+        }
         configuration.warnings.append(&mut overridden.warnings);
         Ok(configuration)
     }
