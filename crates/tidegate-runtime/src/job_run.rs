@@ -156,6 +156,9 @@ impl JobRun {
                 AttemptEnd::TaskFailed { task, subtask, error } => (task, subtask, error),
             };
             let operators = self.operators_of(task);
+            if error.refuses_restore() {
+                return Err(JobError::RestoredState { operators, source: error });
+            }
             let RestartStrategy::FixedDelay { attempts, delay } = self.config.restart_strategy
             else {
                 return Err(self.failed(operators, subtask, error));
