@@ -68,6 +68,7 @@ fn options(arguments: &RunArguments) -> Result<RunOptions, Failure> {
     Ok(RunOptions {
         restore_path,
         allow_non_restored: arguments.allow_non_restored_state,
+        claim_mode: arguments.claim_mode,
         parallelism: arguments.parallelism,
         overrides: arguments.overrides.clone(),
         conf_dir,
@@ -82,7 +83,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).with_context(error).map_err(Failure::usage)
 }
 
-fn absolute_if_local(path: &str) -> Result<String, Failure> {
+/// The job has our working directory, but what it hands on may be read in another one.
+pub(crate) fn absolute_if_local(path: &str) -> Result<String, Failure> {
     if path.contains("://") || path.starts_with("memory:") {
         return Ok(path.to_owned());
     }

@@ -3,22 +3,23 @@
 //! Everything that can refuse the run is looked at before anything is touched; only what was left by
 //! crashed attempts in the job's own directory is removed.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use tidegate_coordinator::{
-    CheckpointPaths, Coordinator, JobInfo, LocatedCheckpoint, RestorePlan, RestoredCheckpoint,
-    Survey, Topology, locate, next_checkpoint_id, remove_abandoned, survey, verify,
+    CheckpointPaths, Coordinator, JobInfo, LocatedCheckpoint, RestorePlan, Survey, Topology,
+    next_checkpoint_id, remove_abandoned, survey,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
 use tidegate_types::{AttemptId, CheckpointId, JobId};
 
+use crate::claimed::RestoredFrom;
 use crate::config::JobConfig;
 use crate::error::JobError;
 use crate::launch::chain;
 use crate::place::CheckpointPlace;
+use crate::random::random;
+use crate::restore_progress;
 use crate::run_options::{RunOptions, RunRecovery};
 
 /// How far above all known numbers a run counts on that has taken its directory over from an owner
@@ -31,7 +32,7 @@ pub(crate) struct Beginning {
     pub(crate) info: JobInfo,
     pub(crate) place: Arc<CheckpointPlace>,
     /// What the tasks go on from.
-    pub(crate) restored: Option<LocatedCheckpoint>,
+    pub(crate) restored: Option<RestoredFrom>,
     /// Whether the job has run before, under this id.
     pub(crate) goes_on: bool,
     next: CheckpointId,
@@ -52,7 +53,6 @@ impl Beginning {
         check_inputs: CheckInputs<'_>,
     ) -> Result<Self, JobError> {
         let check = |located: &LocatedCheckpoint| -> Result<(), JobError> {
-            verify(located)?;
             // Made here only to be refused before anything is touched.
             RestorePlan::new(&located.metadata, topology, options.allow_non_restored)?;
             Ok(())
@@ -95,6 +95,15 @@ impl Beginning {
         if recovery.is_some() {
             check_inputs(restored.as_ref().map(|located| &*located.metadata))?;
         }
+        let is_own = |located: &LocatedCheckpoint| {
+            survey.own.iter().any(|own| own.metadata.checkpoint == located.metadata.checkpoint)
+        };
+        let owner = OwnerInfo::current(name, before.next().get());
+        let begun = restored.as_ref().map(|located| match is_own(located) {
+            true => Ok(RestoredFrom::own(located)),
+            false => RestoredFrom::new(located, options.claim_mode, &place, &owner),
+        });
+        let begun = begun.transpose()?;
         tidy(&place, &survey)?;
         let attempt = earlier_attempt(recovery, restored.as_ref()).next();
         let newest = restored.as_ref().map(|located| located.metadata.checkpoint.next());
@@ -110,7 +119,7 @@ impl Beginning {
             info: JobInfo { job_id: job, job_name: name.to_owned(), attempt },
             goes_on: restored.is_some() || recovery.is_some(),
             place: Arc::new(place),
-            restored,
+            restored: begun,
             next,
             own,
             foreign: survey.others,
@@ -120,15 +129,18 @@ impl Beginning {
     /// The coordinator of the run.
     pub(crate) fn coordinator(&self, config: &JobConfig, topology: &Topology) -> Coordinator {
         let Self { info, next, restored, own, .. } = self;
-        let is_own = |located: &&LocatedCheckpoint| {
-            own.iter().any(|own| own.checkpoint == located.metadata.checkpoint)
+        let restored = restored.as_ref();
+        let is = |one: &CheckpointMetadata, restored: &RestoredFrom| {
+            one.checkpoint == restored.metadata.checkpoint
         };
-        let taken_up = restored.as_ref().filter(|located| !is_own(located));
-        let taken_up =
-            taken_up.map(|located| RestoredCheckpoint::not_claimed(Arc::clone(&located.metadata)));
+        let taken_up = restored.filter(|restored| !own.iter().any(|own| is(own, restored)));
+        let taken_up = taken_up.map(RestoredFrom::for_coordinator);
         let (topology, info) = (topology.clone(), info.clone());
         let coordinator = Coordinator::new(config.coordinator(), topology, info, *next, taken_up);
+        // What was claimed is the run's own, and so are its files.
+        let claimed = restored.filter(|restored| restored.may_be_shared());
         let foreign = self.foreign.iter();
+        let foreign = foreign.filter(|other| !claimed.is_some_and(|claimed| is(other, claimed)));
         let coordinator = foreign.fold(coordinator, |c, metadata| c.with_foreign(metadata));
         coordinator.with_recovered(own.iter().cloned())
     }
@@ -138,10 +150,7 @@ fn find(
     path: &str,
     check: &dyn Fn(&LocatedCheckpoint) -> Result<(), JobError>,
 ) -> Result<LocatedCheckpoint, JobError> {
-    let located = locate(path)?;
-    for skipped in &located.skipped {
-        tracing::warn!("passed over {}: {}", skipped.path, chain(&skipped.error));
-    }
+    let located = restore_progress::locate_and_verify(path)?;
     check(&located)?;
     Ok(located)
 }
@@ -208,9 +217,4 @@ fn new_job_id() -> JobId {
     bytes[..8].copy_from_slice(&random().to_le_bytes());
     bytes[8..].copy_from_slice(&random().to_le_bytes());
     JobId::from_bytes(bytes)
-}
-
-/// The standard library seeds its hashers from the system's random numbers.
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }

@@ -11,16 +11,19 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, after, never};
 use crossbeam::select;
 use tidegate_coordinator::{
-    Action, Coordinator, Discarded, Event, FailureReason, JobStatus, PendingPublication, discard,
-    publish_owned,
+    Action, Coordinator, Discarded, Event, FailureReason, JobStatus, PendingPublication,
+    PublishError, discard, discard_at, publish_metadata_at, publish_owned,
 };
-use tidegate_types::{Subtask, TaskId};
+use tidegate_types::{Barrier, CheckpointId, SnapshotKind, Subtask, TaskId};
 
 use crate::attempt::Attempt;
+use crate::claimed::RestoredFrom;
+use crate::control::JobState;
 use crate::error::{JobError, TaskError};
 use crate::launch::chain;
 use crate::place::CheckpointPlace;
 use crate::report::Report;
+use crate::savepoints::{Afterwards, SavepointRequest, Savepoints};
 use crate::status::StatusBoard;
 use crate::storage_thread::StorageThread;
 use crate::task::wall_clock_ms;
@@ -42,8 +45,14 @@ pub(crate) enum Stop {
 pub(crate) enum AttemptEnd {
     Finished,
     Stopped(Stop),
-    TaskFailed { task: TaskId, subtask: Subtask, error: Box<TaskError> },
+    TaskFailed {
+        task: TaskId,
+        subtask: Subtask,
+        error: Box<TaskError>,
+    },
     CheckpointsFailed(JobError),
+    /// Event time was ended for a savepoint that then failed: what was emitted must be undone.
+    DrainedInVain,
 }
 
 /// Drives one job's coordinator.
@@ -56,6 +65,9 @@ pub(crate) struct Driver {
     pub(crate) status: Arc<StatusBoard>,
     /// How long the job's end waits for a storage that does nothing at all.
     pub(crate) patience: Duration,
+    pub(crate) savepoints: Savepoints,
+    /// What the job goes on from, if it does.
+    pub(crate) restored: Option<RestoredFrom>,
 }
 
 /// What is known of the running attempt.
@@ -92,6 +104,10 @@ impl Driver {
                     Ok(stop) => return AttemptEnd::Stopped(stop),
                     Err(_) => unreachable!("the launcher holds a sender while the job runs"),
                 },
+                recv(self.savepoints.requests()) -> request => {
+                    let request = request.expect("the savepoints hold their desk");
+                    self.take_request(request)
+                }
                 recv(wakeup) -> _ => Some(Event::Tick),
             };
             if let Some(event) = event {
@@ -145,6 +161,16 @@ impl Driver {
         self.drain(StorageThread::is_publishing);
         self.tell(Event::JobEnded(status));
         self.drain(|storage| !storage.is_idle());
+        self.savepoints.close();
+    }
+
+    fn take_request(&mut self, request: SavepointRequest) -> Option<Event> {
+        if !self.coordinator.takes_requests() {
+            self.savepoints.refuse(&request, "the job is ending");
+            return None;
+        }
+        self.savepoints.wait(request);
+        Some(Event::TriggerRequested(SnapshotKind::Savepoint))
     }
 
     fn drain(&mut self, is_busy: impl Fn(&StorageThread) -> bool) {
@@ -170,7 +196,10 @@ impl Driver {
         progress: &mut Progress,
     ) -> Option<Event> {
         match report {
-            Report::Acknowledged(acknowledgement) => Some(Event::Acknowledged(*acknowledgement)),
+            Report::Acknowledged(acknowledgement) => {
+                self.savepoints.acknowledged(&acknowledgement);
+                Some(Event::Acknowledged(*acknowledgement))
+            }
             Report::Declined { checkpoint, task, subtask, error } => {
                 let reason = chain(&*error);
                 tracing::warn!(%checkpoint, %subtask, "checkpoint declined: {reason}");
@@ -209,22 +238,25 @@ impl Driver {
         match action {
             Action::InjectBarrier(barrier) => {
                 if let Some(attempt) = attempt {
-                    attempt.inject(barrier);
+                    self.inject(barrier, attempt);
                 }
             }
             Action::Publish(publication) => self.publish(publication),
             Action::NotifyComplete(checkpoint) => {
-                tracing::debug!(%checkpoint, "checkpoint complete");
-                self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
-                if let Some(attempt) = attempt {
-                    attempt.completed(checkpoint);
-                }
+                self.completed(checkpoint, attempt);
             }
             Action::NotifyAborted(checkpoint, reason) => {
                 if reason.is_failure() {
                     tracing::warn!(%checkpoint, "checkpoint aborted: {reason}");
                 } else {
                     tracing::debug!(%checkpoint, "checkpoint aborted: {reason}");
+                }
+                match (self.savepoints.aborted(checkpoint, &reason.to_string()), attempt) {
+                    (Some(Afterwards::Stop { drain: false }), Some(attempt)) => attempt.resume(),
+                    (Some(Afterwards::Stop { drain: true }), _) => {
+                        progress.end.get_or_insert(AttemptEnd::DrainedInVain);
+                    }
+                    _ => {}
                 }
             }
             Action::Discard(discarded) => self.discard(discarded),
@@ -243,27 +275,77 @@ impl Driver {
         }
     }
 
+    fn inject(&mut self, barrier: Barrier, attempt: &Attempt) {
+        if barrier.kind != SnapshotKind::Savepoint {
+            return attempt.inject(barrier);
+        }
+        match self.savepoints.triggered(barrier.checkpoint, attempt.subtasks()) {
+            Afterwards::GoOn => attempt.inject(barrier),
+            Afterwards::Stop { drain } => attempt.stop(barrier, drain),
+        }
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId, attempt: Option<&Attempt>) {
+        let afterwards = self.savepoints.completed(checkpoint);
+        match afterwards {
+            None => {
+                tracing::debug!(%checkpoint, "checkpoint complete");
+                self.status.checkpoint_completed(checkpoint, self.place.uri_of(checkpoint));
+            }
+            Some(Afterwards::GoOn) => return,
+            Some(Afterwards::Stop { .. }) => self.status.state(JobState::Finishing),
+        }
+        if let Some(attempt) = attempt {
+            attempt.completed(checkpoint);
+            if afterwards.is_some() {
+                attempt.finish();
+            }
+        }
+    }
+
     fn publish(&mut self, publication: PendingPublication) {
         let place = Arc::clone(&self.place);
+        let savepoint = self.savepoints.place(publication.checkpoint());
         self.storage.publish(Box::new(move || {
             let CheckpointPlace { storage, paths, ownership } = &*place;
-            let metadata = publication.metadata();
-            let outcome = publish_owned(&**storage, &**ownership, paths, metadata);
+            let (checkpoint, metadata) = (publication.checkpoint(), publication.metadata());
+            let outcome = match savepoint {
+                // Its directory is nobody else's; but who has lost the job says nothing more of it.
+                Some(savepoint) => ownership
+                    .check()
+                    .map_err(|source| PublishError::Storage { checkpoint, source })
+                    .and_then(|()| {
+                        let path = savepoint.metadata();
+                        publish_metadata_at(&*savepoint.storage, &path, metadata)
+                    }),
+                None => publish_owned(&**storage, &**ownership, paths, metadata),
+            };
             if let Err(error) = &outcome {
-                tracing::warn!("checkpoint {}: {}", publication.checkpoint(), chain(error));
+                tracing::warn!("checkpoint {checkpoint}: {}", chain(error));
             }
-            Event::of_publication(publication.checkpoint(), &outcome)
+            Event::of_publication(checkpoint, &outcome)
         }));
     }
 
+    /// Deletes it where it lies: a checkpoint of ours, a savepoint that was given up, or a claimed
+    /// checkpoint.
     fn discard(&mut self, discarded: Discarded) {
         let place = Arc::clone(&self.place);
+        let savepoint = discarded.checkpoint.and_then(|id| self.savepoints.place(id));
+        let restored = self.restored.as_ref();
+        let foreign = discarded.checkpoint.and_then(|id| restored?.foreign(id));
         self.storage.delete(Box::new(move || {
             let CheckpointPlace { storage, paths, ownership } = &*place;
             // Who has taken the directory over numbers his checkpoints far above ours, so that
             // nothing of his is hit even if that happens right after this question.
             ownership.check()?;
-            discard(&**storage, paths, &discarded)
+            if let Some(savepoint) = &savepoint {
+                discard_at(&*savepoint.storage, &savepoint.directory, &discarded)
+            } else if let Some(foreign) = &foreign {
+                foreign.discard(&discarded)
+            } else {
+                discard(&**storage, paths, &discarded)
+            }
         }));
     }
 }
@@ -338,6 +420,8 @@ mod tests {
             stops,
             status: Arc::new(StatusBoard::new(started)),
             patience: Duration::from_millis(30),
+            savepoints: Savepoints::new(job_id, None),
+            restored: None,
         };
         driver.tell(Event::Tick);
         driver.tell(Event::Acknowledged(Acknowledgement {

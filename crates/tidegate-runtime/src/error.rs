@@ -67,6 +67,14 @@ pub enum TaskError {
 }
 
 impl TaskError {
+    /// Whether restored state does not fit the job: trying again would change nothing.
+    pub(crate) fn refuses_restore(&self) -> bool {
+        matches!(
+            self,
+            Self::State(StateError::Incompatible { .. } | StateError::ForeignBackend { .. })
+        )
+    }
+
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<&str>()
@@ -135,6 +143,15 @@ pub enum JobError {
     Setup {
         /// What it returned.
         source: UserError,
+    },
+    /// State of the checkpoint does not fit the operator that is to go on with it.
+    #[error("cannot resume {operators}")]
+    RestoredState {
+        /// The operators of the task.
+        operators: Box<str>,
+        /// Which state, and why not.
+        #[source]
+        source: Box<TaskError>,
     },
     /// Output that the checkpoint has prepared cannot be found in it.
     #[error("output of sink {operator} that the checkpoint has prepared")]

@@ -50,6 +50,7 @@ impl ExitStatus {
             | JobError::Connect(ConnectError::InputMissing { .. }) => Self::Usage,
             JobError::Restore(_)
             | JobError::Committables { .. }
+            | JobError::RestoredState { .. }
             | JobError::Connect(ConnectError::Malformed { .. }) => Self::RestoreRefused,
             JobError::Storage(StorageError::Owned { .. } | StorageError::OwnershipLost { .. })
             | JobError::Superseded { .. }

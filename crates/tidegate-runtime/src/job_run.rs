@@ -1,27 +1,28 @@
 //! One run of a job in this process: prepared once, then attempt after attempt until it ends.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 use tidegate_connect::SinkOwnership;
-use tidegate_coordinator::{
-    Event, FileResolver, JobStatus, LocatedCheckpoint, RestorePlan, TaskTopology, Topology,
-};
+use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, TaskId};
+use tidegate_types::{
+    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
+};
 
 use crate::attempt::Attempt;
-use crate::beginning::{Beginning, random};
+use crate::beginning::Beginning;
 use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
 use crate::error::JobError;
 use crate::graph::{Graph, Job};
-use crate::place::CheckpointPlace;
+use crate::random::random;
 use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
+use crate::savepoints::{SavepointDesk, Savepoints};
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
 use crate::storage_thread::StorageThread;
@@ -35,7 +36,6 @@ pub(crate) struct JobRun {
     graph: Graph,
     topology: Topology,
     backend: Arc<dyn StateBackend>,
-    restored: Option<LocatedCheckpoint>,
     allow_non_restored: bool,
     driver: Driver,
     backoff: RestartBackoff,
@@ -75,7 +75,18 @@ impl JobRun {
         let storage = StorageThread::start();
         let started = Instant::now();
         let patience = PATIENCE;
-        let driver = Driver { coordinator, place, storage, started, stops, status, patience };
+        let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
+        let driver = Driver {
+            coordinator,
+            place,
+            storage,
+            started,
+            stops,
+            status,
+            patience,
+            savepoints,
+            restored,
+        };
         Ok(Self {
             name: name.to_owned(),
             job,
@@ -83,7 +94,6 @@ impl JobRun {
             graph,
             topology,
             backend,
-            restored,
             allow_non_restored: options.allow_non_restored,
             driver,
             backoff: RestartBackoff::new(config.restart_strategy, random()),
@@ -104,6 +114,11 @@ impl JobRun {
         self.attempt
     }
 
+    /// Where savepoints are asked for.
+    pub(crate) fn savepoints(&self) -> Arc<SavepointDesk> {
+        self.driver.savepoints.desk()
+    }
+
     /// The directory of the job's checkpoints.
     pub(crate) fn checkpoint_uri(&self) -> String {
         format!("{}/{}", self.driver.place.storage.uri(), self.driver.place.paths.job_directory())
@@ -122,8 +137,19 @@ impl JobRun {
             let error = match self.run_attempt()? {
                 AttemptEnd::Finished => return Ok(JobStatus::Finished),
                 AttemptEnd::Stopped(stop) => return Ok(status_of(stop)),
+                // The job itself is sound: it goes on at once, from before the drain.
+                AttemptEnd::DrainedInVain => {
+                    if let Some(end) = self.pause(Duration::ZERO) {
+                        return end;
+                    }
+                    self.next_attempt();
+                    continue;
+                }
                 AttemptEnd::TaskFailed { task, subtask, error } => {
                     let operators = self.operators_of(task);
+                    if error.refuses_restore() {
+                        return Err(JobError::RestoredState { operators, source: error });
+                    }
                     let restarts = self.backoff.restarts();
                     JobError::Failed { restarts, operators, subtask, source: error }
                 }
@@ -140,25 +166,36 @@ impl JobRun {
             let reason = crate::launch::chain(&error);
             tracing::warn!("{}: {reason}; restart {restarts} in {after:.1?}", self.name);
             self.driver.status.state(JobState::Restarting);
-            match self.driver.pause(after) {
-                None => {}
-                Some(AttemptEnd::Stopped(stop)) => return Ok(status_of(stop)),
-                Some(AttemptEnd::CheckpointsFailed(error)) => return Err(error),
-                Some(AttemptEnd::Finished | AttemptEnd::TaskFailed { .. }) => {
-                    unreachable!("no task runs in a pause")
-                }
+            if let Some(end) = self.pause(after) {
+                return end;
             }
-            self.attempt = self.attempt.next();
-            self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+            self.next_attempt();
         }
+    }
+
+    /// Waits before a restart; `Some` when the job ends instead.
+    fn pause(&mut self, delay: Duration) -> Option<Result<JobStatus, JobError>> {
+        match self.driver.pause(delay)? {
+            AttemptEnd::Stopped(stop) => Some(Ok(status_of(stop))),
+            AttemptEnd::CheckpointsFailed(error) => Some(Err(error)),
+            AttemptEnd::Finished | AttemptEnd::TaskFailed { .. } | AttemptEnd::DrainedInVain => {
+                unreachable!("no task runs in a pause")
+            }
+        }
+    }
+
+    fn next_attempt(&mut self) {
+        self.attempt = self.attempt.next();
+        self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.map(|(metadata, resolver)| {
+        let restore = newest.map(|(metadata, resolver, may_be_shared)| {
             tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
             let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver, checkpoint: metadata.checkpoint })
+            let checkpoint = metadata.checkpoint;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint, may_be_shared })
         });
         let restore = restore.transpose()?;
         self.recover_sinks(restore.as_ref())?;
@@ -175,6 +212,7 @@ impl JobRun {
             backend: Arc::clone(&self.backend),
             storage: Arc::clone(&self.driver.place.storage),
             paths: self.driver.place.paths.clone(),
+            savepoints: self.driver.savepoints.places(),
             restore,
         });
         let attempt = Attempt::start(&self.graph, &shared);
@@ -183,16 +221,31 @@ impl JobRun {
         Ok(self.driver.run(&attempt))
     }
 
-    /// The newest completed checkpoint of this run, or what the run itself began with.
-    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver)> {
-        let own = self.driver.coordinator.latest_completed().map(|completed| {
-            let CheckpointPlace { storage, paths, .. } = &*self.driver.place;
-            let directory = paths.checkpoint(completed.metadata().checkpoint);
-            let resolver = FileResolver::new(Arc::clone(storage), directory);
-            (Arc::clone(completed.metadata()), resolver)
+    /// The newest completed checkpoint of this run, or what the run itself began with; and whether
+    /// new checkpoints may refer to its files.
+    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver, bool)> {
+        let Driver { coordinator, place, savepoints, restored, .. } = &self.driver;
+        let begun_with = restored.as_ref().map(|restored| {
+            let (metadata, resolver) = (Arc::clone(&restored.metadata), restored.resolver.clone());
+            (metadata, resolver, restored.may_be_shared())
         });
-        let restored = self.restored.as_ref();
-        own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
+        for completed in coordinator.completed().rev() {
+            let metadata = Arc::clone(completed.metadata());
+            let checkpoint = metadata.checkpoint;
+            if begun_with.as_ref().is_some_and(|(begun, ..)| begun.checkpoint == checkpoint) {
+                break;
+            }
+            if let Some(last) = savepoints.last(checkpoint) {
+                return Some((metadata, last.resolver(), false));
+            }
+            // Any other savepoint is its owner's, who may have deleted it already.
+            if completed.kind() != SnapshotKind::Savepoint {
+                let directory = place.paths.checkpoint(checkpoint);
+                let resolver = FileResolver::new(Arc::clone(&place.storage), directory);
+                return Some((metadata, resolver, true));
+            }
+        }
+        begun_with
     }
 
     fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {

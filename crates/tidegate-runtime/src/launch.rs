@@ -18,6 +18,7 @@ use crate::exit_status::ExitStatus;
 use crate::graph::Job;
 use crate::job_run::JobRun;
 use crate::run_options::{RunOptions, die_with_supervisor};
+use crate::savepoints::Afterwards;
 use crate::status::StatusBoard;
 
 /// Runs a job from the `main` function of its program and gives the exit status to return.
@@ -133,7 +134,13 @@ fn serve_control(
         supervisor_process_id: supervisor,
         ..JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt())
     };
+    let savepoints = run.savepoints();
     let handler = move |request: ControlRequest| match request {
+        ControlRequest::Savepoint { directory } => savepoints.request(directory, Afterwards::GoOn),
+        ControlRequest::Stop { directory, drain } => {
+            savepoints.request(directory, Afterwards::Stop { drain })
+        }
+        ControlRequest::SavepointStatus { id } => savepoints.report(id),
         ControlRequest::Status => ControlResponse::Status(status.read()),
         ControlRequest::Cancel => {
             status.state(JobState::Cancelling);

@@ -21,6 +21,8 @@ pub struct RunOptions {
     pub restore_path: Option<String>,
     /// `-n`: state that no operator of the job claims is left behind instead of refused.
     pub allow_non_restored: bool,
+    /// `--claim-mode`: whose the checkpoint is from now on.
+    pub claim_mode: ClaimMode,
     /// `-p`: goes over `parallelism.default`.
     pub parallelism: Option<u16>,
     /// `-D key=value`, in order.
@@ -60,6 +62,17 @@ impl RunRecovery {
     pub(crate) fn latest_attempt(&self) -> AttemptId {
         AttemptId::new(self.since_attempt.saturating_add(u64::from(self.restarts.max(1) - 1)))
     }
+}
+
+/// Whose a restored checkpoint is from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClaimMode {
+    /// Its owner's, as before: it is never deleted, and no new checkpoint depends on it.
+    #[default]
+    NoClaim,
+    /// The job's: it is deleted when newer checkpoints subsume it.
+    Claim,
 }
 
 impl RunOptions {
@@ -132,6 +145,7 @@ mod tests {
         let options = RunOptions {
             restore_path: Some("/x/chk-3".to_owned()),
             allow_non_restored: true,
+            claim_mode: ClaimMode::Claim,
             parallelism: Some(4),
             overrides: vec![("a".to_owned(), "b = c".to_owned())],
             conf_dir: Some("/etc/tidegate".into()),

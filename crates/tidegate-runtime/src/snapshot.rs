@@ -170,11 +170,16 @@ fn run(
 ) -> Result<Acknowledgement, TaskError> {
     let started = Instant::now();
     let checkpoint = snapshot.barrier.checkpoint;
-    let (exclusive, shared_files) = (shared.paths.checkpoint(checkpoint), shared.paths.shared());
+    // A savepoint has a directory of its own, and shares nothing.
+    let (storage, exclusive) = match shared.savepoints.get(checkpoint) {
+        Some(place) => (place.storage, place.directory),
+        None => (Arc::clone(&shared.storage), shared.paths.checkpoint(checkpoint)),
+    };
+    let shared_files = shared.paths.shared();
     let target = SnapshotTarget {
         checkpoint,
         attempt: shared.attempt,
-        storage: &*shared.storage,
+        storage: &*storage,
         exclusive: &exclusive,
         shared: &shared_files,
     };

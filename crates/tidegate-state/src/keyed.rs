@@ -4,18 +4,17 @@ use std::cell::{Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidegate_types::{
-    CheckpointId, KeyHash, OperatorUid, RegisteredState, SnapshotKind, StateKey, StateKind,
-};
+use tidegate_types::{CheckpointId, KeyHash, RegisteredState, SnapshotKind, StateKey, StateKind};
 
 use crate::backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
-    StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState,
+    StateBackend, StateTable,
 };
 use crate::descriptor::{described, registered};
 use crate::handles::{AggregatingState, ListState, MapState, ReducingState, Slots, ValueState};
+use crate::schema::{Labels, Migration, Schema};
 use crate::slot::{ListSlot, MapSlot, Slot, ValueSlot};
-use crate::table::{Labels, Placed, Table};
+use crate::table::{Placed, Table};
 use crate::timers::TimerTable;
 use crate::{
     AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor,
@@ -42,8 +41,13 @@ impl<K: StateKey> KeyedState<K> {
         context: &KeyedContext,
         restored: Vec<RestoredKeyedState>,
     ) -> Result<Self, StateError> {
+        let timers_state = |domain: TimeDomain| {
+            let types = format!("{} -> time", K::type_name());
+            described(&domain.state_name(), StateKind::Timer, 0, &types, 8)
+        };
         let timers = |domain: TimeDomain| {
-            let labels = labels(&context.operator, &domain.state_name(), "");
+            let (operator, registered) = (context.operator.clone(), timers_state(domain));
+            let labels = Labels { operator, registered };
             Rc::new(RefCell::new(TimerTable::new(labels, context.key_groups)))
         };
         let mut this = Self {
@@ -55,10 +59,8 @@ impl<K: StateKey> KeyedState<K> {
             processing_timers: timers(TimeDomain::ProcessingTime),
         };
         for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
-            let types = format!("{} -> time", K::type_name());
-            let state = described(&domain.state_name(), StateKind::Timer, 0, &types, 8);
             let table = Rc::clone(this.timers(domain));
-            this.register(&state, Box::new(Shared(table)))?;
+            this.register(&timers_state(domain), Box::new(Shared(table)))?;
         }
         Ok(this)
     }
@@ -98,9 +100,9 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: ListStateDescriptor<V>,
     ) -> Result<ListState<V>, StateError> {
-        let ListStateDescriptor { name, schema_version, .. } = descriptor;
-        let state = registered::<K, V>(&name, StateKind::List, schema_version, None);
-        self.table::<ListSlot<V>>(&state).map(ListState::new)
+        let ListStateDescriptor { name, schema_version, migrations, .. } = descriptor;
+        let version = (schema_version, &migrations[..]);
+        self.table::<ListSlot<V>>(&name, StateKind::List, version, None).map(ListState::new)
     }
 
     /// Registers a map for each key.
@@ -108,10 +110,9 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: MapStateDescriptor<N, V>,
     ) -> Result<MapState<N, V>, StateError> {
-        let MapStateDescriptor { name, schema_version, .. } = descriptor;
-        let inner = Some(N::type_name());
-        let state = registered::<K, V>(&name, StateKind::Map, schema_version, inner);
-        self.table::<MapSlot<N, V>>(&state).map(MapState::new)
+        let MapStateDescriptor { name, schema_version, migrations, .. } = descriptor;
+        let (version, names) = ((schema_version, &migrations[..]), N::type_name());
+        self.table::<MapSlot<N, V>>(&name, StateKind::Map, version, Some(&names)).map(MapState::new)
     }
 
     /// Registers one value for each key, into which additions are folded.
@@ -193,15 +194,23 @@ impl<K: StateKey> KeyedState<K> {
         descriptor: &ValueStateDescriptor<V>,
         kind: StateKind,
     ) -> Result<Rc<dyn Slots<ValueSlot<V>>>, StateError> {
-        let ValueStateDescriptor { name, schema_version, .. } = descriptor;
-        self.table(&registered::<K, V>(name, kind, *schema_version, None))
+        let ValueStateDescriptor { name, schema_version, migrations, .. } = descriptor;
+        self.table(name, kind, (*schema_version, migrations), None)
     }
 
-    fn table<S: Slot>(&mut self, state: &RegisteredState) -> Result<Rc<dyn Slots<S>>, StateError> {
-        let labels = labels(&self.context.operator, &state.name, &state.types);
-        let table = Table::<K, S>::new(labels.clone(), self.context.key_groups);
+    fn table<S: Slot>(
+        &mut self,
+        name: &Arc<str>,
+        kind: StateKind,
+        version: (u32, &[Migration<S::Value>]),
+        map_key: Option<&str>,
+    ) -> Result<Rc<dyn Slots<S>>, StateError> {
+        let (state, earlier) = registered::<K, S::Value>(name, kind, version, map_key);
+        let labels = Labels { operator: self.context.operator.clone(), registered: state.clone() };
+        let schema = Schema::new(labels.clone(), earlier);
+        let table = Table::<K, S>::new(schema, self.context.key_groups);
         let table = Rc::new(RefCell::new(table));
-        self.register(state, Box::new(Shared(Rc::clone(&table))))?;
+        self.register(&state, Box::new(Shared(Rc::clone(&table))))?;
         Ok(Rc::new(OfCurrentKey { table, current: Rc::clone(&self.current), labels }))
     }
 
@@ -220,14 +229,14 @@ impl<K: StateKey> KeyedState<K> {
     }
 }
 
-fn labels(operator: &OperatorUid, state: &Arc<str>, types: &str) -> Labels {
-    Labels { operator: operator.clone(), state: Arc::clone(state), types: types.into() }
-}
-
 /// A table that the operator's handles and the backend both hold.
 struct Shared<T>(Rc<RefCell<T>>);
 
 impl<T: StateTable> StateTable for Shared<T> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.0.borrow_mut().accept(found)
+    }
+
     fn load(
         &mut self,
         group: tidegate_types::KeyGroup,
@@ -242,7 +251,7 @@ impl<T: StateTable> StateTable for Shared<T> {
 }
 
 /// A table as the handles see it: the slot of the current key.
-struct OfCurrentKey<K, S> {
+struct OfCurrentKey<K, S: Slot> {
     table: Rc<RefCell<Table<K, S>>>,
     current: Rc<RefCell<Option<Placed<K>>>>,
     labels: Labels,
@@ -251,8 +260,9 @@ struct OfCurrentKey<K, S> {
 impl<K: StateKey, S: Slot> OfCurrentKey<K, S> {
     fn current(&self) -> Result<Ref<'_, Placed<K>>, StateError> {
         Ref::filter_map(self.current.borrow(), Option::as_ref).map_err(|_| {
-            let Labels { operator, state, .. } = &self.labels;
-            StateError::NoCurrentKey { operator: operator.clone(), state: Arc::clone(state) }
+            let Labels { operator, registered } = &self.labels;
+            let state = Arc::clone(&registered.name);
+            StateError::NoCurrentKey { operator: operator.clone(), state }
         })
     }
 }

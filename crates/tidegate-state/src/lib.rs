@@ -46,6 +46,7 @@ mod handles;
 mod keyed;
 mod memory;
 mod operator_state;
+mod schema;
 mod slot;
 mod snapshot;
 mod table;
@@ -53,9 +54,10 @@ mod timers;
 mod value;
 
 pub use backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
-    StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState,
+    StateBackend, StateTable,
 };
+pub use canonical::{CanonicalReader, CanonicalSnapshot, CanonicalWriter, StateSource};
 pub use descriptor::{
     AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor,
     ReducingStateDescriptor, ValueStateDescriptor,

@@ -16,6 +16,8 @@ pub(crate) struct Job {
     configuration: PathBuf,
     log: PathBuf,
     pub(crate) rate: Option<u64>,
+    /// Options of `tidegate run`, such as `-p 3`.
+    pub(crate) options: Vec<String>,
 }
 
 pub(crate) enum Outcome {
@@ -42,6 +44,7 @@ impl Job {
             configuration,
             log: directory.join("log"),
             rate: None,
+            options: Vec::new(),
         }
     }
 
@@ -124,7 +127,7 @@ impl Job {
 
     fn start(&self, resume: Option<PathBuf>) -> Child {
         let mut command = Command::new(programs().join("tidegate"));
-        command.arg("run");
+        command.arg("run").args(&self.options);
         if let Some(path) = resume {
             command.arg("-s").arg(path);
         }

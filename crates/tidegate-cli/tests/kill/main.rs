@@ -9,6 +9,7 @@ mod input;
 mod job;
 #[path = "../common/programs.rs"]
 mod programs;
+mod rescale;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -16,6 +16,7 @@ mod nearest;
 mod origin;
 mod restart_settings;
 mod restart_strategy;
+mod settings;
 mod sources;
 mod values;
 mod yaml;
@@ -24,6 +25,7 @@ pub use error::{ConfigError, ConfigWarning};
 pub use job_config::{Backend, JobConfig};
 pub use origin::Origin;
 pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
+pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
 
 use std::collections::BTreeMap;
@@ -47,6 +49,8 @@ use keys::Key;
 pub struct Configuration {
     file: Option<Arc<Path>>,
     entries: BTreeMap<&'static str, Entry>,
+    /// What the file says of settings that the command line sets too.
+    overridden: BTreeMap<&'static str, Entry>,
     warnings: Vec<ConfigWarning>,
 }
 
@@ -71,7 +75,16 @@ impl Configuration {
         for (key, value) in &sources.overrides {
             overridden.insert(Entry::overriding(key, value))?;
         }
-        configuration.entries.append(&mut overridden.entries);
+        if let Some(parallelism) = sources.parallelism {
+            let (key, value) = (keys::PARALLELISM_DEFAULT, parallelism.to_string());
+            let entry = Entry::overriding(key, &value);
+            overridden.entries.insert(key, Entry { origin: Origin::ParallelismFlag, ..entry });
+        }
+        for (name, entry) in overridden.entries {
+            if let Some(below) = configuration.entries.insert(name, entry) {
+                configuration.overridden.insert(name, below);
+            }
+        }
         configuration.warnings.append(&mut overridden.warnings);
         Ok(configuration)
     }

@@ -339,7 +339,9 @@ fn the_first_directory_named_is_the_one() {
     let path = |directory: &TempDir| Some(directory.path().to_owned());
     let parallelism = |conf_dir, environment_dir, default_dir: Option<PathBuf>| {
         let overrides = Vec::new();
-        let sources = ConfigSources { conf_dir, environment_dir, default_dir, overrides };
+        let parallelism = None;
+        let sources =
+            ConfigSources { conf_dir, environment_dir, default_dir, overrides, parallelism };
         let configuration = Configuration::load(&sources)?;
         let read = configuration.file().map(Path::to_owned);
         Ok::<_, ConfigError>((configuration.job_config()?.parallelism.get(), read.is_some()))

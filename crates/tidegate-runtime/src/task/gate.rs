@@ -111,7 +111,9 @@ impl<T: Send + 'static> TaskBody for GateTask<T> {
                     self.head.end();
                     return Ok(());
                 }
-                GateEvent::Interrupt(Command::Inject(_)) => {
+                GateEvent::Interrupt(
+                    Command::Inject(_) | Command::Stop { .. } | Command::Resume,
+                ) => {
                     unreachable!("barriers are injected at sources")
                 }
                 GateEvent::DeadlineReached => {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender};
 use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
-use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend};
+use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend, StateSource};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
@@ -20,6 +20,7 @@ use crate::cancel::Cancel;
 use crate::error::TaskError;
 use crate::lists::restored_items;
 use crate::report::{Command, Report};
+use crate::savepoints::SavepointPlaces;
 use crate::snapshot::SnapshotQueue;
 
 pub(crate) use gate::GateTask;
@@ -37,6 +38,7 @@ pub(crate) struct AttemptContext {
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) storage: Arc<dyn CheckpointStorage>,
     pub(crate) paths: CheckpointPaths,
+    pub(crate) savepoints: Arc<SavepointPlaces>,
     pub(crate) restore: Option<Restore>,
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct Restore {
     pub(crate) plan: RestorePlan,
     pub(crate) resolver: FileResolver,
     pub(crate) checkpoint: CheckpointId,
+    /// Whether new checkpoints may refer to its files.
+    pub(crate) may_be_shared: bool,
 }
 
 impl Restore {
@@ -84,21 +88,22 @@ impl TaskContext {
             key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
             attempt: self.shared.attempt,
         };
-        let Some(Restore { plan, resolver, .. }) = &self.shared.restore else {
+        let Some(Restore { plan, resolver, may_be_shared, .. }) = &self.shared.restore else {
             return Ok((context, Vec::new()));
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
         let restored = restored.map(|(handle, registered)| {
             let manifest = match &handle.manifest {
-                StateHandle::Inline(bytes) => Arc::clone(bytes),
+                StateHandle::Inline(bytes) => StateSource::from(Arc::clone(bytes)),
                 other => {
                     let file = other.file().expect("inline or a file");
                     let fault =
                         |fault| TaskError::RestoredFile { state: uid.as_str().into(), fault };
-                    resolver.read(file, file.length).map_err(fault)?.into()
+                    StateSource::from_reader(resolver.open_checked(file).map_err(fault)?)
                 }
             };
-            Ok(RestoredKeyedState { handle, manifest, registered })
+            let may_be_shared = *may_be_shared;
+            Ok(RestoredKeyedState { handle, manifest, registered, may_be_shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
     }

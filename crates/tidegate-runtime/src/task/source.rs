@@ -37,6 +37,10 @@ pub(crate) struct SourceTask<S: SplitSource> {
     reader: Option<BoxedReader<S>>,
     limiter: Option<RateLimiter>,
     started: Instant,
+    /// All input is read.
+    exhausted: bool,
+    /// The job is to stop with a savepoint, whose barrier was the last thing that went down.
+    stopped: bool,
     down: Box<dyn Push<S::Record>>,
 }
 
@@ -100,7 +104,17 @@ impl<S: SplitSource> SourceTask<S> {
         let limiter =
             rate.map(|n| RateLimiter::new(NonZeroU64::new(share(n)).unwrap_or(NonZeroU64::MIN)));
         let source = Arc::clone(&input.source);
-        Ok(Self { uid, source, waiting, reader: None, limiter, started: Instant::now(), down })
+        Ok(Self {
+            uid,
+            source,
+            waiting,
+            reader: None,
+            limiter,
+            started: Instant::now(),
+            exhausted: false,
+            stopped: false,
+            down,
+        })
     }
 
     fn step(&mut self) -> Result<Step, TaskError> {
@@ -173,6 +187,14 @@ impl<S: SplitSource> SourceTask<S> {
     fn obey(&mut self, command: Command, context: &TaskContext) -> Result<bool, TaskError> {
         match command {
             Command::Inject(barrier) => self.inject(barrier, context)?,
+            Command::Stop { barrier, drain } => {
+                self.stopped = true;
+                if drain && !self.exhausted {
+                    self.down.watermark(LAST_WATERMARK)?;
+                }
+                self.inject(barrier, context)?;
+            }
+            Command::Resume => self.stopped = false,
             Command::Completed(checkpoint) => self.down.completed(checkpoint)?,
             Command::Finish => {
                 self.down.end();
@@ -185,16 +207,16 @@ impl<S: SplitSource> SourceTask<S> {
 
 impl<S: SplitSource> TaskBody for SourceTask<S> {
     fn run(mut self: Box<Self>, context: &TaskContext) -> Result<(), TaskError> {
-        let mut exhausted = false;
         loop {
-            let wait = match exhausted {
+            let is_idle = self.exhausted || self.stopped;
+            let wait = match is_idle {
                 // Nothing to read: only commands and timers are left.
                 true => NAP_MAX,
                 false => match self.step()? {
                     Step::More => Duration::ZERO,
                     Step::Wait(wait) => wait,
                     Step::Exhausted => {
-                        exhausted = true;
+                        self.exhausted = true;
                         self.down.watermark(LAST_WATERMARK)?;
                         let (task, subtask) = (context.task, context.subtask);
                         let _ = context.reports.send(Report::SourceExhausted { task, subtask });
@@ -202,13 +224,13 @@ impl<S: SplitSource> TaskBody for SourceTask<S> {
                     }
                 },
             };
-            let idle = !wait.is_zero();
-            self.down.flush(Instant::now(), idle || exhausted)?;
+            let is_idle = self.exhausted || self.stopped;
+            self.down.flush(Instant::now(), is_idle || !wait.is_zero())?;
             if self.down.next_timer_ms().is_some() {
                 self.down.advance_clock(wall_clock_ms())?;
             }
             context.cancel.check()?;
-            let command = if exhausted && self.down.next_timer_ms().is_none() {
+            let command = if is_idle && self.down.next_timer_ms().is_none() {
                 context.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 context.commands.recv_timeout(wait)

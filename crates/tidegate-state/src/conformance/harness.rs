@@ -1,5 +1,6 @@
 //! Opens, snapshots and restores the state of a few subtasks of one operator.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use tidegate_store::{CheckpointStorage as _, MemoryStorage, StoragePath};
@@ -10,19 +11,27 @@ use tidegate_types::{
 
 use crate::{
     CancelToken, KeyedContext, KeyedState, RestoredKeyedState, SnapshotJob, SnapshotResult,
-    SnapshotTarget, StateBackend, StateError,
+    SnapshotTarget, StateBackend, StateError, StateSource,
 };
 
 pub(super) struct Harness<'a> {
     backend: &'a dyn StateBackend,
-    storage: MemoryStorage,
+    storage: Arc<MemoryStorage>,
+    /// Snapshots so far: each has a directory of its own.
+    snapshots: Cell<u64>,
 }
 
 pub(super) const FIRST: CheckpointId = CheckpointId::FIRST;
 
 impl<'a> Harness<'a> {
     pub(super) fn new(backend: &'a dyn StateBackend) -> Self {
-        Self { backend, storage: MemoryStorage::new() }
+        Self { backend, storage: Arc::new(MemoryStorage::new()), snapshots: Cell::new(0) }
+    }
+
+    /// The same storage in the hands of another backend.
+    pub(super) fn with_backend<'b>(&self, backend: &'b dyn StateBackend) -> Harness<'b> {
+        let (storage, snapshots) = (Arc::clone(&self.storage), Cell::new(1_000));
+        Harness { backend, storage, snapshots }
     }
 
     /// One subtask of `parallelism`, with what `results` hold of its key groups.
@@ -49,7 +58,13 @@ impl<'a> Harness<'a> {
                 if handle.key_groups.intersection(key_groups).is_some() {
                     let manifest = self.content(&handle.manifest);
                     let (handle, registered) = (handle.clone(), result.registered.clone());
-                    restored.push(RestoredKeyedState { handle, manifest, registered });
+                    let may_be_shared = true;
+                    restored.push(RestoredKeyedState {
+                        handle,
+                        manifest,
+                        registered,
+                        may_be_shared,
+                    });
                 }
             }
         }
@@ -62,7 +77,15 @@ impl<'a> Harness<'a> {
     }
 
     pub(super) fn snapshot<K: StateKey>(&self, state: &mut KeyedState<K>) -> SnapshotResult {
-        let job = state.snapshot(FIRST, SnapshotKind::Checkpoint).expect("state freezes");
+        self.snapshot_of_kind(state, SnapshotKind::Checkpoint)
+    }
+
+    pub(super) fn snapshot_of_kind<K: StateKey>(
+        &self,
+        state: &mut KeyedState<K>,
+        kind: SnapshotKind,
+    ) -> SnapshotResult {
+        let job = state.snapshot(FIRST, kind).expect("state freezes");
         self.run(job, &CancelToken::new()).expect("a snapshot is written")
     }
 
@@ -71,32 +94,40 @@ impl<'a> Harness<'a> {
         job: Box<dyn SnapshotJob>,
         cancel: &CancelToken,
     ) -> Result<SnapshotResult, StateError> {
-        let exclusive = StoragePath::new("job/chk-1").expect("a valid path");
+        self.snapshots.set(self.snapshots.get() + 1);
+        let directory = format!("chk-{}", self.snapshots.get());
+        let exclusive = StoragePath::new(&format!("job/{directory}")).expect("a valid path");
         let shared = StoragePath::new("job/shared").expect("a valid path");
         let target = SnapshotTarget {
             checkpoint: FIRST,
             attempt: AttemptId::new(1),
-            storage: &self.storage,
+            storage: &*self.storage,
             exclusive: &exclusive,
             shared: &shared,
         };
         // On another thread, as in a job: what it owns must be free to go there.
-        std::thread::scope(|scope| scope.spawn(|| job.run(&target, cancel)).join())
-            .expect("a snapshot does not panic")
+        let result = std::thread::scope(|scope| scope.spawn(|| job.run(&target, cancel)).join());
+        let mut result = result.expect("a snapshot does not panic")?;
+        // The results of several snapshots are opened together: each says where it lies.
+        for handle in &mut result.keyed {
+            if let StateHandle::File(file) = &mut handle.manifest {
+                if let FileReference::InCheckpoint(name) = &file.reference {
+                    let reference = FileReference::in_job(&format!("{directory}/{name}"));
+                    file.reference = reference.expect("plain names");
+                }
+            }
+        }
+        Ok(result)
     }
 
-    fn content(&self, handle: &StateHandle) -> Arc<[u8]> {
+    fn content(&self, handle: &StateHandle) -> StateSource {
         let file = match handle {
-            StateHandle::Inline(bytes) => return Arc::clone(bytes),
+            StateHandle::Inline(bytes) => return StateSource::from(Arc::clone(bytes)),
             _ => handle.file().expect("inline or a file"),
         };
-        let directory = match &file.reference {
-            FileReference::InCheckpoint(_) => "job/chk-1",
-            _ => "job",
-        };
-        let path = StoragePath::new(directory).and_then(|d| d.join(file.reference.as_str()));
+        let path = StoragePath::new("job").and_then(|d| d.join(file.reference.as_str()));
         let reader = self.storage.open(&path.expect("a valid path")).expect("the file exists");
-        reader.read_all(file.length).expect("the file is readable").into()
+        StateSource::from_reader(reader)
     }
 }
 

@@ -8,6 +8,7 @@
 mod cases;
 mod harness;
 mod model;
+mod savepoints;
 
 use crate::StateBackend;
 
@@ -24,6 +25,9 @@ pub fn run(backend: &dyn StateBackend) {
     cases::other_types_are_refused(backend);
     cases::a_cancelled_snapshot_is_an_error(backend);
     cases::names_are_unique(backend);
+    savepoints::a_savepoint_goes_to_and_from_the_memory_backend(backend);
+    savepoints::values_of_an_earlier_version_are_migrated(backend);
+    savepoints::only_the_declared_version_and_type_are_migrated(backend);
     for seed in 0..8 {
         model::agrees_with_a_plain_map(backend, seed);
     }
