@@ -16,8 +16,22 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod compact;
+mod entry;
 mod error;
 mod mapping;
+mod merge;
+mod origin;
+mod segment;
+mod sort;
+mod writer;
 
-pub use error::SegmentError;
+pub use compact::{Progress, compact};
+pub use entry::{Change, KeyedEntry, Lookup, TimerEntry};
+pub use error::{Likeness, Part, SegmentError};
 pub use mapping::Mapping;
+pub use merge::{MergedEntries, MergedTimers, Tombstones};
+pub use origin::{Origin, Statistics};
+pub use segment::{Entries, Segment, StateNumber, Timers};
+pub use sort::sort_rows;
+pub use writer::{SegmentSummary, SegmentWriter};
