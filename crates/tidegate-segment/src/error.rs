@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, MaxParallelism};
+use tidegate_types::{KeyGroup, MaxParallelism, StateKind};
 
 /// An error of this crate.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +187,8 @@ pub enum Likeness {
     Schema {
         /// The state.
         state: Arc<str>,
+        /// Its shape.
+        kind: StateKind,
         /// The fingerprint of its types.
         fingerprint: u64,
         /// The version that the job's author gave it.
@@ -198,8 +200,8 @@ impl fmt::Display for Likeness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxParallelism(max) => write!(f, "maximum parallelism {max}"),
-            Self::Schema { state, fingerprint, schema_version } => {
-                write!(f, "state {state:?} with schema {schema_version}, {fingerprint:016x}")
+            Self::Schema { state, kind, fingerprint, schema_version } => {
+                write!(f, "{kind} state {state:?}, schema {schema_version}, {fingerprint:016x}")
             }
         }
     }
