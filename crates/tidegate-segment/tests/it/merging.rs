@@ -33,7 +33,7 @@ fn compacted(segments: &[Segment], max: u16, tombstones: Tombstones) -> Segment 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn the_newest_wins(
