@@ -94,6 +94,14 @@ impl Content {
         Ok(&self.bytes.all()[start..end])
     }
 
+    /// Verified bytes of the body from `start` on, up to `end` or to the end of the chunk: not
+    /// empty if `start` is before `end`.
+    #[inline]
+    pub(crate) fn window(&self, start: usize, end: usize) -> Result<&[u8], Damage> {
+        let length = end.saturating_sub(start).min(CHUNK - start % CHUNK);
+        self.slice(start, length)
+    }
+
     /// Two neighbouring words of the body.
     #[inline]
     pub(crate) fn words(&self, start: usize) -> Result<[u64; 2], Damage> {

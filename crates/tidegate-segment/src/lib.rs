@@ -24,6 +24,7 @@ mod entries;
 mod entry;
 mod error;
 mod frame;
+mod index;
 mod layout;
 mod lookup;
 mod mapping;

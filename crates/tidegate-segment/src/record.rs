@@ -36,12 +36,18 @@ impl Head {
     /// `None` when the bytes are no head.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        if let [key, control, ..] = *bytes
-            && (key | control) < 0x80
-            && control & 3 != 0
+        // Most heads have two or three bytes.
+        if let [key, low, high, ..] = *bytes
+            && (key | high) < 0x80
+            && low & 3 != 0
         {
-            let number = u64::from(control >> 2);
-            return Some(Self { kind: control & 3, key: usize::from(key), number, length: 2 });
+            let (kind, key) = (low & 3, usize::from(key));
+            let (number, length) = if low < 0x80 {
+                (u64::from(low >> 2), 2)
+            } else {
+                (u64::from(low & 0x7F) >> 2 | u64::from(high) << 5, 3)
+            };
+            return Some(Self { kind, key, number, length });
         }
         let (key, first) = varint(bytes)?;
         let (control, second) = varint(bytes.get(first..)?)?;

@@ -4,7 +4,7 @@
 //! - entries come in the order of the file, and a place is taken once; what breaks this panics,
 //!   since a reader would not find what was written;
 //! - memory is bounded: 1 MiB of output, 16 bytes for each key of the largest key group and for
-//!   each entry of the largest map in it, 4 to 11 more for each entry of its maps of more than 16, 8
+//!   each entry of the largest map in it, 6 or 11 more for each entry of its maps of more than 16, 8
 //!   for each 16 KiB written, 88 for each key group of each state.
 
 mod group;
@@ -23,7 +23,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::directory::{self, GroupRecord};
 use crate::frame::{self, Footer};
-use crate::layout::{FRAME, Layout, PAGE_ENTRIES, SPARSE_INTERVAL, place};
+use crate::layout::{FRAME, Layout, PAGE_ENTRIES, RUN, SPARSE_INTERVAL, place};
 use crate::record::{self, Head, MAX_HEAD, MAX_NUMBER};
 use crate::{Change, KeyedEntry, Origin, SegmentError, Statistics, TimerEntry};
 
@@ -365,7 +365,7 @@ impl Section {
     fn begin_long_run<W: Write>(&mut self, output: &mut Output<W>) -> Result<(), SegmentError> {
         let key = mem::take(&mut self.previous.key);
         checked(key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
-        let ordinal = (self.group.runs.len() / crate::layout::RUN) as u64;
+        let ordinal = (self.group.runs.len() / RUN) as u64;
         let hash = self.previous.hash.expect("a run has a key");
         self.start_record(hash, record::LONG_RUN, key.len(), ordinal, output)?;
         output.append(&key)?;
@@ -382,7 +382,7 @@ impl Section {
             return Ok(());
         };
         if let Some(payload) = self.run.long {
-            self.run.index(payload, &mut self.group.runs, &mut self.group.slots);
+            self.run.index(payload, &mut self.group.runs, &mut self.group.run_lines);
         } else {
             let deleted = self.run.is_after_delete;
             let kind = if deleted { record::RUN_AFTER_DELETE } else { record::RUN };
