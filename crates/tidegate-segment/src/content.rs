@@ -14,7 +14,7 @@ use crate::Mapping;
 use crate::layout::{CHUNK, CHUNK_BITS, PAGE_ENTRIES};
 
 /// What is wrong with a file, without its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     Magic { offset: usize, found: [u8; 8] },
     Version { found: u16 },

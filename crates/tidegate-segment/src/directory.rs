@@ -39,12 +39,12 @@ pub(crate) struct GroupRecord {
 impl GroupRecord {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let numbers = [self.data, self.statistics.data_bytes, self.statistics.index_bytes];
-        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         out.extend_from_slice(&self.homes.to_le_bytes());
         out.extend_from_slice(&self.runs.to_le_bytes());
         let Statistics { keys, puts, tombstones, tombstone_bytes, .. } = self.statistics;
         let numbers = [keys, puts, tombstones, tombstone_bytes, self.minimum, self.maximum];
-        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         out.extend_from_slice(&self.lines.to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
         out.extend_from_slice(&[0; 2]);

@@ -177,7 +177,15 @@ impl<W: Write> SegmentWriter<W> {
         }
     }
 
-    /// Adds a timer of the state begun last. Errors and panics as in [`write`](Self::write).
+    /// Adds a timer of the state begun last.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write), and when the state has no timers.
     pub fn write_timer(&mut self, timer: &TimerEntry<'_>) -> Result<(), SegmentError> {
         let section = self.section.as_mut().expect("a state is begun before its timers");
         assert_eq!(section.layout, Layout::Timers, "a timer in state {:?}", section.state.name);

@@ -89,7 +89,9 @@ fn errors_name_file_offset_and_what_was_there() {
             other => panic!("{other}"),
         }
     };
-    let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    let number = |at: usize| {
+        usize::try_from(u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())).unwrap()
+    };
     let footer = bytes.len() - 64;
     let (body, directory) = (number(footer + 8), number(footer + 16));
     assert_eq!(held(0), Part::Header);
@@ -178,7 +180,7 @@ fn forged_files_give_errors_and_no_panic() {
     assert_eq!(ask_everything(&open(&bytes).unwrap(), &layer), 0);
     let (mut refused, mut noticed) = (0, 0);
     for at in 0..bytes.len() {
-        for byte in [0, 1, 2, 0x7F, 0x80, 0xFF, bytes[at] ^ 1, bytes[at] ^ 4, bytes[at] ^ 0x80] {
+        for byte in [0, 0xFF, bytes[at] ^ 1, bytes[at] ^ 0x44] {
             let mut forged = bytes.clone();
             forged[at] = byte;
             if forged == bytes || reseal(&mut forged).is_none() {

@@ -4,8 +4,8 @@ use tidegate_segment::Tombstones;
 
 use crate::model::{Layer, Map, merged_entries, merged_timers, open, origin};
 
-// What may be said of one key: nothing, a value, a deletion.
-const CHANGES: [Option<Option<&[u8]>>; 3] = [None, Some(Some(b"v")), Some(None)];
+/// What may be said of one key: nothing, or a value, or a deletion.
+const CHANGES: [&[Option<&[u8]>]; 3] = [&[], &[Some(b"v")], &[None]];
 
 /// Every layer over three keys, two of which are in one bucket or not.
 fn value_layers() -> Vec<Layer> {
@@ -16,7 +16,7 @@ fn value_layers() -> Vec<Layer> {
             .flat_map(|layer| {
                 CHANGES.map(|change| {
                     let mut layer = layer.clone();
-                    if let Some(change) = change {
+                    for change in change {
                         layer.values.insert(vec![key], change.map(<[u8]>::to_vec));
                     }
                     layer
@@ -35,13 +35,13 @@ fn map_layers() -> Vec<Layer> {
             for second in CHANGES {
                 let mut map = Map { is_deleted, ..Map::default() };
                 for (name, change) in [(b"a", first), (b"b", second)] {
-                    if let Some(change) = change {
+                    for change in change {
                         map.entries.insert(name.to_vec(), change.map(<[u8]>::to_vec));
                     }
                 }
                 let mut layer = Layer::default();
                 for (time, change) in [(1, first), (2, second)] {
-                    if let Some(change) = change {
+                    for change in change {
                         layer.timers.insert((time, b"t".to_vec()), change.is_none());
                     }
                 }
@@ -69,7 +69,7 @@ fn every_small_layer_is_read_back() {
 fn every_merge_of(layers: &[Layer], depth: usize) {
     let segments: Vec<_> = layers.iter().map(|layer| layer.write(2)).collect();
     let mut choice = vec![0; depth];
-    'all: loop {
+    loop {
         for tombstones in [Tombstones::Keep, Tombstones::Drop] {
             let mut oldest_first = choice.iter().rev().map(|index| &layers[*index]);
             let oldest = oldest_first.next().unwrap().clone();
@@ -83,16 +83,12 @@ fn every_merge_of(layers: &[Layer], depth: usize) {
             let timers = merged_timers(&opened, tombstones);
             assert_eq!(timers, expected.timer_entries(origin(2).max_parallelism));
         }
-        for index in 0..=depth {
-            if index == depth {
-                break 'all;
-            }
-            choice[index] += 1;
-            if choice[index] < layers.len() {
-                break;
-            }
-            choice[index] = 0;
-        }
+        // The next choice, as one counts.
+        let Some(digit) = choice.iter().position(|index| index + 1 < layers.len()) else {
+            break;
+        };
+        choice[..digit].fill(0);
+        choice[digit] += 1;
     }
 }
 
