@@ -18,9 +18,8 @@ use tidegate_types::{
 type Value = [u8; 64];
 
 fn keys() -> u64 {
-    std::env::var("TIDEGATE_BENCH_KEYS").map_or(1_000_000, |keys| {
-        keys.parse().expect("TIDEGATE_BENCH_KEYS is a number")
-    })
+    std::env::var("TIDEGATE_BENCH_KEYS")
+        .map_or(1_000_000, |keys| keys.parse().expect("TIDEGATE_BENCH_KEYS is a number"))
 }
 
 /// Every key once in an order that no cache foresees: an odd step through a power of two.

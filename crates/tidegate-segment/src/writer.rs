@@ -341,8 +341,7 @@ impl Section {
         let offset = output.position() - self.group.start;
         checked(offset, "a key group", MAX_NUMBER, &self.state)?;
         self.group.rows.push((hash.get(), offset));
-        let (head, length) = Head::write(kind, key, number);
-        output.append(&head[..length])
+        Head::emit(kind, key, number, |head| output.append(head))
     }
 
     fn map_entry<W: Write>(

@@ -182,3 +182,44 @@ fn a_state_keeps_what_it_was_registered_with() {
     let shared = Arc::new(segment);
     std::thread::spawn(move || assert_eq!(shared.states().count(), 2)).join().unwrap();
 }
+
+/// Bytes an entry of a state with 100,000 entries.
+fn cost(kind: StateKind, key: impl Fn(u64) -> Vec<u8>, value: usize) -> f64 {
+    let mut keys: Vec<Vec<u8>> = (0..100_000).map(key).collect();
+    keys.sort_by_cached_key(|key| KeyHash::of_bytes(key));
+    let mut writer = SegmentWriter::new(Vec::new(), origin(16)).unwrap();
+    writer.begin_state(&state("state", kind)).unwrap();
+    let value = vec![0x55; value];
+    for key in &keys {
+        writer.write(&keyed(key, Change::Put(&value))).unwrap();
+    }
+    f64::from(u32::try_from(writer.finish().unwrap().1.length).unwrap()) / 100_000.0
+}
+
+// The numbers of docs/format-segment.md, "What it costs".
+#[test]
+fn an_entry_costs_what_the_document_says() {
+    let number = |n: u64| n.to_le_bytes().to_vec();
+    let text = |n: u64| [&12_u32.to_le_bytes()[..], format!("{n:012}").as_bytes()].concat();
+    let within = |found: f64, said: f64| assert!((found - said).abs() < 0.3, "{found}, not {said}");
+    within(cost(StateKind::Value, number, 8), 23.4);
+    within(cost(StateKind::Value, number, 64), 80.4);
+    within(cost(StateKind::Aggregating, text, 24), 47.4);
+    let mut writer = SegmentWriter::new(Vec::new(), origin(1)).unwrap();
+    writer.begin_state(&state("map", StateKind::Map)).unwrap();
+    for map_key in 0..100_000_u64 {
+        let map_key = &map_key.to_be_bytes();
+        writer.write(&keyed(b"key", Change::PutEntry { map_key, value: &[1; 8] })).unwrap();
+    }
+    let length = u32::try_from(writer.finish().unwrap().1.length).unwrap();
+    within(f64::from(length) / 100_000.0, 23.4);
+    let mut writer = SegmentWriter::new(Vec::new(), origin(1)).unwrap();
+    writer.begin_state(&state("timers", StateKind::Timer)).unwrap();
+    for time_ms in 0..100_000 {
+        let (key, is_tombstone) = (&[7; 8], false);
+        let hash = KeyHash::of_bytes(key);
+        writer.write_timer(&TimerEntry { time_ms, hash, key, is_tombstone }).unwrap();
+    }
+    let length = u32::try_from(writer.finish().unwrap().1.length).unwrap();
+    within(f64::from(length) / 100_000.0, 17.5);
+}
