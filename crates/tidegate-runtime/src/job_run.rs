@@ -15,7 +15,9 @@ use tidegate_coordinator::{
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
+use tidegate_types::{
+    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId,
+};
 
 use crate::attempt::Attempt;
 use crate::config::{Backend, JobConfig, RestartStrategy};
@@ -165,15 +167,15 @@ impl JobRun {
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.as_ref().map(|(metadata, resolver)| {
+        let restore = newest.as_ref().map(|(metadata, resolver, own)| {
             let plan = RestorePlan::new(metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone() })
+            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone(), own: *own })
         });
         let restore = restore.transpose()?;
-        if let Some((metadata, _)) = &newest {
+        if let Some((metadata, ..)) = &newest {
             tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
         }
-        self.recover_sinks(newest.as_ref().map(|(metadata, _)| &**metadata))?;
+        self.recover_sinks(newest.as_ref().map(|(metadata, ..)| &**metadata))?;
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -194,16 +196,22 @@ impl JobRun {
         Ok(self.driver.run(&attempt))
     }
 
-    /// The newest completed checkpoint of this run, or what the run itself began with.
-    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver)> {
+    /// The newest completed checkpoint of this run, named as its own, or what the run itself began
+    /// with.
+    fn newest_state(
+        &self,
+    ) -> Option<(Arc<CheckpointMetadata>, FileResolver, Option<CheckpointId>)> {
         let own = self.driver.coordinator.latest_completed().map(|completed| {
             let CheckpointPlace { storage, paths, .. } = &self.driver.place;
             let directory = paths.checkpoint(completed.metadata().checkpoint);
             let resolver = FileResolver::new(Arc::clone(storage), directory);
-            (Arc::clone(completed.metadata()), resolver)
+            let own = Some(completed.metadata().checkpoint);
+            (Arc::clone(completed.metadata()), resolver, own)
         });
         let restored = self.restored.as_ref();
-        own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
+        own.or_else(|| {
+            restored.map(|located| (Arc::clone(&located.metadata), located.resolver(), None))
+        })
     }
 
     fn recover_sinks(&self, metadata: Option<&CheckpointMetadata>) -> Result<(), JobError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidegate_types::{RegisteredState, StateKey, StateKind};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::StateValue;
+use crate::{StateTtlConfig, StateValue};
 
 macro_rules! descriptor {
     ($(#[$doc:meta])* $name:ident<$($generic:ident),+>) => {
@@ -16,13 +16,22 @@ macro_rules! descriptor {
         pub struct $name<$($generic),+> {
             pub(crate) name: Arc<str>,
             pub(crate) schema_version: u32,
+            pub(crate) ttl: Option<StateTtlConfig>,
             types: PhantomData<fn() -> ($($generic,)+)>,
         }
 
         impl<$($generic),+> $name<$($generic),+> {
             /// A state of this name, schema version 0. The name is unique within the operator.
             pub fn new(name: &str) -> Self {
-                Self { name: name.into(), schema_version: 0, types: PhantomData }
+                Self { name: name.into(), schema_version: 0, ttl: None, types: PhantomData }
+            }
+
+            /// Lets values expire. A state that was written with a time to live is restored with
+            /// one, of whatever length, and one without it without.
+            #[must_use]
+            pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+                self.ttl = Some(ttl);
+                self
             }
 
             /// Raise it when values change their meaning: restoring another version is refused.
@@ -67,6 +76,13 @@ impl<V> ReducingStateDescriptor<V> {
         self.value = self.value.schema_version(version);
         self
     }
+
+    /// See [`ValueStateDescriptor::time_to_live`].
+    #[must_use]
+    pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+        self.value = self.value.time_to_live(ttl);
+        self
+    }
 }
 
 /// How inputs become an accumulator and an accumulator a result.
@@ -105,6 +121,13 @@ impl<A: AggregateFunction> AggregatingStateDescriptor<A> {
     #[must_use]
     pub fn schema_version(mut self, version: u32) -> Self {
         self.value = self.value.schema_version(version);
+        self
+    }
+
+    /// See [`ValueStateDescriptor::time_to_live`].
+    #[must_use]
+    pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+        self.value = self.value.time_to_live(ttl);
         self
     }
 }

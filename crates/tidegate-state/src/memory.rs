@@ -64,7 +64,7 @@ impl StateBackend for MemoryStateBackend {
         let mut waiting = BTreeMap::new();
         let mut readers = Vec::with_capacity(restored.len());
         for state in restored {
-            let RestoredKeyedState { handle, manifest, registered } = state;
+            let RestoredKeyedState { handle, manifest, registered, .. } = state;
             if handle.backend != BackendKind::Canonical {
                 return Err(StateError::ForeignBackend {
                     operator: operator.clone(),

@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender};
 use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
-use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend};
+use tidegate_state::{KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
-    AttemptId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism, StateHandle,
-    Subtask, TaskId,
+    AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
+    SharedFile, StateHandle, Subtask, TaskId,
 };
 
 use crate::cancel::Cancel;
@@ -43,6 +43,8 @@ pub(crate) struct AttemptContext {
 pub(crate) struct Restore {
     pub(crate) plan: RestorePlan,
     pub(crate) resolver: FileResolver,
+    /// The checkpoint, if this run made it: new ones may then refer to its files.
+    pub(crate) own: Option<CheckpointId>,
 }
 
 /// What one subtask of a task knows of the world.
@@ -69,11 +71,16 @@ impl TaskContext {
             key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
             attempt: self.shared.attempt,
         };
-        let Some(Restore { plan, resolver }) = &self.shared.restore else {
+        let Some(Restore { plan, resolver, own }) = &self.shared.restore else {
             return Ok((context, Vec::new()));
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
         let restored = restored.map(|(handle, registered)| {
+            let found = |shared: &SharedFile| {
+                let (storage, path) = resolver.resolve(&shared.file.reference)?;
+                Ok(RestoredFile { storage, path, owned_by: *own })
+            };
+            let shared = handle.shared.iter().map(found).collect::<Result<_, StateError>>()?;
             let manifest = match &handle.manifest {
                 StateHandle::Inline(bytes) => Arc::clone(bytes),
                 other => {
@@ -83,7 +90,7 @@ impl TaskContext {
                     resolver.read(file, file.length).map_err(fault)?.into()
                 }
             };
-            Ok(RestoredKeyedState { handle, manifest, registered })
+            Ok(RestoredKeyedState { handle, manifest, registered, shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
     }
