@@ -16,8 +16,34 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod compact;
+mod content;
+mod cursor;
+mod directory;
+mod entries;
+mod entry;
 mod error;
+mod frame;
+mod layout;
+mod lookup;
 mod mapping;
+mod merge;
+mod origin;
+mod record;
+mod segment;
+mod sort;
+mod timers;
+mod verify;
+mod writer;
 
-pub use error::SegmentError;
+pub use compact::{Progress, compact};
+pub use entries::Entries;
+pub use entry::{Change, KeyedEntry, Lookup, TimerEntry};
+pub use error::{Likeness, Part, SegmentError};
 pub use mapping::Mapping;
+pub use merge::{MergedEntries, MergedTimers, Tombstones};
+pub use origin::{Origin, Statistics};
+pub use segment::{Segment, StateNumber};
+pub use sort::sort_rows;
+pub use timers::Timers;
+pub use writer::{SegmentSummary, SegmentWriter};
