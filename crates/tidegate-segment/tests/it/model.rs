@@ -217,7 +217,10 @@ pub(crate) fn merged_entries<'a>(
 }
 
 /// The merged timers over all key groups.
-pub(crate) fn merged_timers(newest_first: &[Segment], tombstones: Tombstones) -> Vec<TimerEntry<'_>> {
+pub(crate) fn merged_timers(
+    newest_first: &[Segment],
+    tombstones: Tombstones,
+) -> Vec<TimerEntry<'_>> {
     let groups = (0..newest_first[0].origin().max_parallelism.get()).map(KeyGroup::new);
     let merged = groups.flat_map(|group| {
         let streams = newest_first
