@@ -163,6 +163,12 @@ pub enum RestoreError {
         /// As a later subtask has it.
         other: Distribution,
     },
+    /// A file of a claimed checkpoint cannot be named from another directory.
+    #[error("{file} has no URI that a checkpoint can refer to; resume without claiming")]
+    Unreferable {
+        /// The file, as the checkpoint refers to it.
+        file: Box<str>,
+    },
     /// Records in flight cannot be dealt out to another number of subtasks.
     #[error(
         "operator {operator} has records in flight in the checkpoint: resume with its parallelism \

@@ -13,15 +13,23 @@ pub fn publish_metadata(
     paths: &CheckpointPaths,
     metadata: &CheckpointMetadata,
 ) -> Result<(), PublishError> {
+    publish_metadata_at(storage, &paths.metadata(metadata.checkpoint), metadata)
+}
+
+/// Like [`publish_metadata`], under another path: that of a savepoint.
+pub fn publish_metadata_at(
+    storage: &dyn CheckpointStorage,
+    path: &StoragePath,
+    metadata: &CheckpointMetadata,
+) -> Result<(), PublishError> {
     let checkpoint = metadata.checkpoint;
     let bytes = tidegate_meta::encode(metadata)
         .map_err(|source| PublishError::Encode { checkpoint, source })?;
-    let path = paths.metadata(checkpoint);
     let storage_error = |source| PublishError::Storage { checkpoint, source };
-    match storage.publish(&path, &bytes).map_err(storage_error)? {
+    match storage.publish(path, &bytes).map_err(storage_error)? {
         PublishOutcome::Published => Ok(()),
         PublishOutcome::AlreadyExists => {
-            if is_content(storage, &path, &bytes).map_err(storage_error)? {
+            if is_content(storage, path, &bytes).map_err(storage_error)? {
                 return Ok(());
             }
             let path = format!("{}/{path}", storage.uri()).into();

@@ -132,6 +132,15 @@ pub enum JobError {
         /// What it returned.
         source: UserError,
     },
+    /// Output that the checkpoint has prepared cannot be found in it.
+    #[error("output of sink {operator} that the checkpoint has prepared")]
+    Committables {
+        /// The sink.
+        operator: OperatorUid,
+        /// What is wrong with the checkpoint.
+        #[source]
+        source: Box<TaskError>,
+    },
     /// A task failed and the restart strategy allows no more restarts.
     #[error("failed after {restarts} restarts; last: subtask {subtask} of {operators}")]
     Failed {

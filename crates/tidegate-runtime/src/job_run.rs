@@ -15,9 +15,7 @@ use tidegate_coordinator::{
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
-use tidegate_types::{
-    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId,
-};
+use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
 
 use crate::attempt::Attempt;
 use crate::config::{Backend, JobConfig, RestartStrategy};
@@ -25,7 +23,6 @@ use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, Stop};
 use crate::error::{JobError, TaskError};
 use crate::graph::{Graph, Job};
-use crate::lists::all_items;
 use crate::place::CheckpointPlace;
 use crate::run_options::RunOptions;
 use crate::sink::COMMITTABLES;
@@ -72,6 +69,12 @@ impl JobRun {
             // Made here only to be refused before anything is touched.
             RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
         }
+        let begins_anew = |uid: &str| {
+            restored.as_ref().is_none_or(|located| {
+                located.metadata.operators.iter().all(|operator| operator.uid.as_str() != uid)
+            })
+        };
+        graph.inputs.iter().filter(|i| begins_anew(&i.uid)).try_for_each(|i| (i.check)())?;
         let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
         let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
         let attempt = AttemptId::new(earlier + 1);
@@ -167,15 +170,14 @@ impl JobRun {
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.as_ref().map(|(metadata, resolver, own)| {
-            let plan = RestorePlan::new(metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone(), own: *own })
+        let restore = newest.map(|(metadata, resolver, is_own)| {
+            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
+            let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
+            let checkpoint = metadata.checkpoint;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint, is_own })
         });
         let restore = restore.transpose()?;
-        if let Some((metadata, ..)) = &newest {
-            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
-        }
-        self.recover_sinks(newest.as_ref().map(|(metadata, ..)| &**metadata))?;
+        self.recover_sinks(restore.as_ref())?;
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -196,28 +198,30 @@ impl JobRun {
         Ok(self.driver.run(&attempt))
     }
 
-    /// The newest completed checkpoint of this run, named as its own, or what the run itself began
-    /// with.
-    fn newest_state(
-        &self,
-    ) -> Option<(Arc<CheckpointMetadata>, FileResolver, Option<CheckpointId>)> {
+    /// The newest completed checkpoint of this run, told to be its own, or what the run itself
+    /// began with.
+    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver, bool)> {
         let own = self.driver.coordinator.latest_completed().map(|completed| {
             let CheckpointPlace { storage, paths, .. } = &self.driver.place;
             let directory = paths.checkpoint(completed.metadata().checkpoint);
             let resolver = FileResolver::new(Arc::clone(storage), directory);
-            let own = Some(completed.metadata().checkpoint);
-            (Arc::clone(completed.metadata()), resolver, own)
+            (Arc::clone(completed.metadata()), resolver, true)
         });
         let restored = self.restored.as_ref();
         own.or_else(|| {
-            restored.map(|located| (Arc::clone(&located.metadata), located.resolver(), None))
+            restored.map(|located| (Arc::clone(&located.metadata), located.resolver(), false))
         })
     }
 
-    fn recover_sinks(&self, metadata: Option<&CheckpointMetadata>) -> Result<(), JobError> {
+    fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {
         for sink in &self.graph.sinks {
-            let items = metadata.map_or_else(Vec::new, |m| all_items(m, &sink.uid, COMMITTABLES));
-            let recovery = (sink.recover)(self.job, metadata.map(|m| m.checkpoint), &items)?;
+            let items = restore.map(|restore| restore.all_items(&sink.uid, COMMITTABLES));
+            let items = items.transpose().map_err(|source| {
+                let (operator, source) = (sink.uid.clone(), Box::new(source));
+                JobError::Committables { operator, source }
+            })?;
+            let checkpoint = restore.map(|restore| restore.checkpoint);
+            let recovery = (sink.recover)(self.job, checkpoint, &items.unwrap_or_default())?;
             if !recovery.taken_back.is_empty() {
                 tracing::warn!(
                     "sink {}: took back the output of later checkpoints, which will come again: {}",

@@ -19,7 +19,7 @@ use tidegate_types::{
 };
 
 use crate::layer::LayeredBackend;
-use crate::{SnapshotJob, StateError};
+use crate::{SnapshotJob, StateError, StateSource};
 
 /// A state backend: how keyed state is kept and how it is written.
 pub trait StateBackend: Send + Sync + Debug {
@@ -60,12 +60,16 @@ pub struct KeyedContext {
 pub struct RestoredKeyedState {
     /// What the metadata says of it.
     pub handle: KeyedStateHandle,
-    /// The content of `handle.manifest`, its digest verified.
-    pub manifest: Arc<[u8]>,
+    /// The content of `handle.manifest`. In the canonical form that may be all of the state, in a
+    /// file, to be read with a [`CanonicalReader`](crate::CanonicalReader).
+    pub manifest: StateSource,
     /// The states that the operator had registered.
     pub registered: Vec<RegisteredState>,
     /// Where each of `handle.shared` lies, in the same order.
     pub shared: Vec<RestoredFile>,
+    /// Whether new checkpoints may refer to its files. Not to those of a checkpoint that belongs
+    /// to somebody else and may be deleted at any time (`NO_CLAIM`).
+    pub may_be_shared: bool,
 }
 
 /// A file of a checkpoint, found.
@@ -75,9 +79,6 @@ pub struct RestoredFile {
     pub storage: Arc<dyn CheckpointStorage>,
     /// Its path there.
     pub path: StoragePath,
-    /// The completed checkpoint of this run that holds it: new checkpoints may refer to the file
-    /// under its name. `None` of files that are somebody else's.
-    pub owned_by: Option<CheckpointId>,
 }
 
 /// The keyed state of one subtask in a backend. Stays on the subtask's thread.
@@ -94,7 +95,9 @@ pub trait KeyedStateBackend {
         table: Box<dyn StateTable>,
     ) -> Result<(), StateError>;
 
-    /// The short part of a snapshot, on the task's thread: freezes every table.
+    /// The short part of a snapshot, on the task's thread: freezes every table. A
+    /// [`SnapshotKind::Savepoint`] is written in the canonical form, with a
+    /// [`CanonicalSnapshot`](crate::CanonicalSnapshot).
     fn snapshot(
         &mut self,
         checkpoint: CheckpointId,
@@ -128,6 +131,13 @@ pub trait KeyedStateBackend {
 
 /// One state of one subtask as the backend sees it.
 pub trait StateTable {
+    /// Says how what was restored under the table's name can be taken on; before any of it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Incompatible`] when it is another kind or type, and nothing migrates it.
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError>;
+
     /// Adds a restored entry of one of the subtask's key groups.
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError>;
 
@@ -138,8 +148,22 @@ pub trait StateTable {
 
 /// A table at the instant of a snapshot.
 pub trait FrozenTable: Send {
-    /// Shows every entry of a key group, ascending by (hash, key bytes).
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>));
+    /// Shows every entry of a key group, ascending by (hash, key bytes), until `visit` fails.
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError>;
+}
+
+/// How a table takes on restored state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Acceptance {
+    /// The bytes are those that the table itself would write.
+    AsIs,
+    /// The values have an earlier type. Only [`StateTable::load`] understands them: each entry
+    /// goes through it, and what it becomes is a change since the restored checkpoint.
+    Migrates,
 }
 
 /// All that a state holds under one key, as canonical bytes.

@@ -8,14 +8,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use tidegate_types::{
-    CheckpointId, KeyGroup, KeyHash, OperatorUid, RegisteredState, SnapshotKind, StateKey,
-    StateKind,
+    CheckpointId, KeyGroup, KeyHash, RegisteredState, SnapshotKind, StateKey, StateKind,
 };
 
 use self::current::{Current, OfCurrentKey};
 use crate::backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
-    StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState,
+    StateBackend, StateTable,
 };
 use crate::descriptor::{described, registered};
 use crate::handles::{
@@ -24,8 +23,9 @@ use crate::handles::{
 };
 use crate::layer::{FrozenOverlay, LayeredTable, StateBase};
 use crate::layered::{Delta, Layered, LayeredTimers, ListDelta, MapDelta, ValueDelta};
+use crate::schema::{Labels, Migration, Schema};
 use crate::slot::{ListSlot, MapSlot, Slot, ValueSlot};
-use crate::table::{Labels, Placed, StateKeys, Table};
+use crate::table::{Placed, StateKeys, Table};
 use crate::timers::{TimerTable, Timers};
 use crate::ttl::{Clock, Expiring, Stamped};
 use crate::{
@@ -51,7 +51,7 @@ pub struct KeyedState<K: StateKey> {
 }
 
 /// A table of the backend's sort.
-enum Opened<K, S, D> {
+enum Opened<K, S: Slot, D: Delta> {
     Whole(OfCurrentKey<K, Table<K, S>>),
     Layered(OfCurrentKey<K, Layered<K, D>>),
 }
@@ -100,6 +100,7 @@ impl<K: StateKey> KeyedState<K> {
     }
 
     /// Registers one value for each key.
+    #[expect(clippy::needless_pass_by_value, reason = "as the other kinds take their descriptors")]
     pub fn value<V: StateValue>(
         &mut self,
         descriptor: ValueStateDescriptor<V>,
@@ -112,14 +113,14 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: ListStateDescriptor<V>,
     ) -> Result<ListState<V>, StateError> {
-        let ListStateDescriptor { name, schema_version, ttl, .. } = descriptor;
+        let ListStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
         let Some(ttl) = ttl else {
-            let state = registered::<K, V>(&name, StateKind::List, schema_version, None);
-            return self.list_table(&state, None).map(ListState::new);
+            let schema = self.schema(&name, StateKind::List, (schema_version, &migrations), None);
+            return self.list_table(schema, None).map(ListState::new);
         };
-        let clock = self.clock(ttl);
-        let state = registered::<K, Stamped<V>>(&name, StateKind::List, schema_version, None);
-        let slots = self.list_table::<Stamped<V>>(&state, Some(clock.clone()))?;
+        let (clock, migrations) = (self.clock(ttl), stamped(&migrations));
+        let schema = self.schema(&name, StateKind::List, (schema_version, &migrations), None);
+        let slots = self.list_table::<Stamped<V>>(schema, Some(clock.clone()))?;
         Ok(ListState::new(Rc::new(Expiring { slots, clock })))
     }
 
@@ -128,15 +129,16 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: MapStateDescriptor<N, V>,
     ) -> Result<MapState<N, V>, StateError> {
-        let MapStateDescriptor { name, schema_version, ttl, .. } = descriptor;
-        let inner = Some(N::type_name());
+        let MapStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
+        let names = N::type_name();
+        let (kind, names) = (StateKind::Map, Some(&*names));
         let Some(ttl) = ttl else {
-            let state = registered::<K, V>(&name, StateKind::Map, schema_version, inner);
-            return self.map_table::<N, V>(&state, None).map(MapState::new);
+            let schema = self.schema(&name, kind, (schema_version, &migrations), names);
+            return self.map_table::<N, V>(schema, None).map(MapState::new);
         };
-        let clock = self.clock(ttl);
-        let state = registered::<K, Stamped<V>>(&name, StateKind::Map, schema_version, inner);
-        let slots = self.map_table::<N, Stamped<V>>(&state, Some(clock.clone()))?;
+        let (clock, migrations) = (self.clock(ttl), stamped(&migrations));
+        let schema = self.schema(&name, kind, (schema_version, &migrations), names);
+        let slots = self.map_table::<N, Stamped<V>>(schema, Some(clock.clone()))?;
         Ok(MapState::new(Rc::new(Expiring { slots, clock })))
     }
 
@@ -271,23 +273,35 @@ impl<K: StateKey> KeyedState<K> {
         descriptor: &ValueStateDescriptor<V>,
         kind: StateKind,
     ) -> Result<Rc<dyn ValueSlots<V>>, StateError> {
-        let ValueStateDescriptor { name, schema_version, ttl, .. } = descriptor;
+        let ValueStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
         let Some(ttl) = *ttl else {
-            let state = registered::<K, V>(name, kind, *schema_version, None);
-            return self.value_table(&state, None);
+            let schema = self.schema(name, kind, (*schema_version, migrations), None);
+            return self.value_table(schema, None);
         };
-        let clock = self.clock(ttl);
-        let state = registered::<K, Stamped<V>>(name, kind, *schema_version, None);
-        let slots = self.value_table::<Stamped<V>>(&state, Some(clock.clone()))?;
+        let (clock, migrations) = (self.clock(ttl), stamped(migrations));
+        let schema = self.schema(name, kind, (*schema_version, &migrations), None);
+        let slots = self.value_table::<Stamped<V>>(schema, Some(clock.clone()))?;
         Ok(Rc::new(Expiring { slots, clock }))
+    }
+
+    fn schema<V: StateValue>(
+        &self,
+        name: &Arc<str>,
+        kind: StateKind,
+        version: (u32, &[Migration<V>]),
+        map_key: Option<&str>,
+    ) -> Schema<V> {
+        let (registered, earlier) = registered::<K, V>(name, kind, version, map_key);
+        let operator = self.context.operator.clone();
+        Schema::new(Labels { operator, registered }, earlier)
     }
 
     fn value_table<V: StateValue>(
         &mut self,
-        state: &RegisteredState,
+        schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn ValueSlots<V>>, StateError> {
-        Ok(match self.open_table::<ValueSlot<V>, ValueDelta<V>>(state, clock)? {
+        Ok(match self.open_table::<ValueSlot<V>, ValueDelta<V>>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
         })
@@ -295,10 +309,10 @@ impl<K: StateKey> KeyedState<K> {
 
     fn list_table<V: StateValue>(
         &mut self,
-        state: &RegisteredState,
+        schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn ListSlots<V>>, StateError> {
-        Ok(match self.open_table::<ListSlot<V>, ListDelta<V>>(state, clock)? {
+        Ok(match self.open_table::<ListSlot<V>, ListDelta<V>>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
         })
@@ -306,45 +320,43 @@ impl<K: StateKey> KeyedState<K> {
 
     fn map_table<N: StateKey, V: StateValue>(
         &mut self,
-        state: &RegisteredState,
+        schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn MapSlots<N, V>>, StateError> {
-        Ok(match self.open_table::<MapSlot<N, V>, MapDelta<N, V>>(state, clock)? {
+        Ok(match self.open_table::<MapSlot<N, V>, MapDelta<N, V>>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
         })
     }
 
-    fn open_table<S: Slot, D: Delta>(
+    fn open_table<S: Slot, D: Delta<Value = S::Value>>(
         &mut self,
-        state: &RegisteredState,
+        schema: Schema<S::Value>,
         clock: Option<Clock>,
     ) -> Result<Opened<K, S, D>, StateError>
     where
         Layered<K, D>: StateKeys<K>,
     {
         let KeyedContext { operator, key_groups, max_parallelism, .. } = &self.context;
+        let labels = schema.labels.clone();
+        let (state, name) = (&labels.registered, Arc::clone(&labels.registered.name));
         let timers = [TimeDomain::EventTime, TimeDomain::ProcessingTime];
-        let is_taken = timers.iter().any(|domain| domain.state_name() == state.name);
-        if is_taken || self.states.iter().any(|(name, _)| *name == state.name) {
-            let (operator, state) = (operator.clone(), Arc::clone(&state.name));
-            return Err(StateError::DuplicateName { operator, state });
+        let is_taken = timers.iter().any(|domain| domain.state_name() == name);
+        if is_taken || self.states.iter().any(|(known, _)| *known == name) {
+            return Err(StateError::DuplicateName { operator: operator.clone(), state: name });
         }
-        let labels = labels(operator, &state.name, &state.types);
-        let (current, name) = (Rc::clone(&self.current), Arc::clone(&state.name));
+        let current = Rc::clone(&self.current);
         let Some(backend) = self.backend.as_layered() else {
-            let table = Table::<K, S>::new(labels.clone(), *key_groups, clock);
+            let table = Table::<K, S>::new(schema, *key_groups, clock);
             let table = Rc::new(RefCell::new(table));
             self.backend.register(state, Box::new(Shared(Rc::clone(&table))))?;
             self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
             return Ok(Opened::Whole(OfCurrentKey { table, current, labels }));
         };
         let expiry = clock.as_ref().map(|clock| clock.expiry(state.kind == StateKind::List));
-        let table = Layered::<K, D>::new(labels.clone(), *key_groups, *max_parallelism, clock);
+        let table = Layered::<K, D>::new(schema, *key_groups, *max_parallelism, clock);
         let table = Rc::new(RefCell::new(table));
-        let shared = Box::new(Shared(Rc::clone(&table)));
-        let base = backend.register_layered(state, expiry, shared)?;
-        table.borrow_mut().set_base(base);
+        backend.register_layered(state, expiry, Box::new(Shared(Rc::clone(&table))))?;
         self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
         Ok(Opened::Layered(OfCurrentKey { table, current, labels }))
     }
@@ -357,26 +369,30 @@ fn open_timers<K: StateKey>(
 ) -> Result<Rc<RefCell<dyn Timers<K>>>, StateError> {
     let types = format!("{} -> time", K::type_name());
     let state = described(&domain.state_name(), StateKind::Timer, 0, &types, 8);
-    let labels = labels(&context.operator, &domain.state_name(), "");
+    let labels = Labels { operator: context.operator.clone(), registered: state.clone() };
     let Some(layered) = backend.as_layered() else {
         let timers = Rc::new(RefCell::new(TimerTable::<K>::new(labels, context.key_groups)));
         backend.register(&state, Box::new(Shared(Rc::clone(&timers))))?;
         return Ok(timers);
     };
     let timers = Rc::new(RefCell::new(LayeredTimers::<K>::new(labels, context.key_groups)));
-    let restored = layered.register_layered(&state, None, Box::new(Shared(Rc::clone(&timers))))?;
-    timers.borrow_mut().set_restored(restored);
+    layered.register_layered(&state, None, Box::new(Shared(Rc::clone(&timers))))?;
     Ok(timers)
 }
 
-fn labels(operator: &OperatorUid, state: &Arc<str>, types: &str) -> Labels {
-    Labels { operator: operator.clone(), state: Arc::clone(state), types: types.into() }
+/// Migrations of values that have a stamp now and had one then.
+fn stamped<V: StateValue>(migrations: &[Migration<V>]) -> Vec<Migration<Stamped<V>>> {
+    migrations.iter().map(Stamped::migration).collect()
 }
 
 /// A table that the operator's handles and the backend both hold.
 struct Shared<T>(Rc<RefCell<T>>);
 
 impl<T: StateTable> StateTable for Shared<T> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.0.borrow_mut().accept(found)
+    }
+
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
         self.0.borrow_mut().load(group, entry)
     }
@@ -387,6 +403,18 @@ impl<T: StateTable> StateTable for Shared<T> {
 }
 
 impl<T: LayeredTable> LayeredTable for Shared<T> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.0.borrow_mut().accept(found)
+    }
+
+    fn restore(&mut self, base: Arc<dyn StateBase>) {
+        self.0.borrow_mut().restore(base);
+    }
+
+    fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
+        self.0.borrow_mut().load(group, entry)
+    }
+
     fn freeze(&mut self, epoch: u64) -> Option<Arc<dyn FrozenOverlay>> {
         self.0.borrow_mut().freeze(epoch)
     }

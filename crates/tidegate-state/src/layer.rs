@@ -17,25 +17,40 @@ use std::sync::Arc;
 use tidegate_types::{KeyGroup, KeyHash, RegisteredState};
 
 use crate::StateError;
+use crate::backend::{Acceptance, Entry};
 
 /// The part of a backend that layered tables are registered with.
 pub trait LayeredBackend {
-    /// Takes on a state, freezes its table at every snapshot from now on, and gives what was
-    /// restored under its name.
+    /// Takes on a state: hands its table what was restored under the state's name, and freezes it
+    /// at every snapshot from now on.
     ///
     /// # Errors
     ///
-    /// [`StateError::Incompatible`] when another kind or type was restored under the name.
+    /// [`StateError::Incompatible`] when the table does not accept what was restored.
     fn register_layered(
         &mut self,
         state: &RegisteredState,
         expiry: Option<Expiry>,
         table: Box<dyn LayeredTable>,
-    ) -> Result<Arc<dyn StateBase>, StateError>;
+    ) -> Result<(), StateError>;
 }
 
 /// One state of one subtask as a backend with layers sees it.
 pub trait LayeredTable {
+    /// Says how what was restored under the table's name can be taken on; before any of it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Incompatible`] when it is another kind or type, and nothing migrates it.
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError>;
+
+    /// Takes what was restored as its base, before the first use.
+    fn restore(&mut self, base: Arc<dyn StateBase>);
+
+    /// Takes a restored entry into the overlay, where it hides what the base has of the key: for
+    /// values that must be migrated.
+    fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError>;
+
     /// Puts an empty overlay on top and gives the one that was there, or `None` if it was empty.
     /// `epoch` is above that of every earlier freeze. Constant time.
     fn freeze(&mut self, epoch: u64) -> Option<Arc<dyn FrozenOverlay>>;

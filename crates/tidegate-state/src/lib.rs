@@ -48,6 +48,7 @@ mod layer;
 mod layered;
 mod memory;
 mod operator_state;
+mod schema;
 mod slot;
 mod snapshot;
 mod table;
@@ -56,9 +57,10 @@ mod ttl;
 mod value;
 
 pub use backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredFile, RestoredKeyedState,
-    StateBackend, StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredFile,
+    RestoredKeyedState, StateBackend, StateTable,
 };
+pub use canonical::{CanonicalReader, CanonicalSnapshot, CanonicalWriter, StateSource};
 pub use descriptor::{
     AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor,
     ReducingStateDescriptor, ValueStateDescriptor,

@@ -7,12 +7,18 @@ use crate::StateValue;
 
 /// What a table keeps under one key.
 pub(crate) trait Slot: Clone + Send + Sync + 'static {
+    /// What it has one or many of.
+    type Value: StateValue;
+
     /// Writes its items, without values stamped up to `stale`.
     fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>);
 
     /// `None` when the items are not those of this slot.
-    fn read(items: ItemReader<'_>) -> Option<Self>;
+    fn read(items: ItemReader<'_>, decode: &Decode<Self::Value>) -> Option<Self>;
 }
+
+/// From a value's bytes to the value, by way of an earlier type if need be.
+pub(crate) type Decode<V> = dyn Fn(&[u8]) -> Option<V>;
 
 /// Writes items behind each other, each with its length in front.
 pub(crate) struct ItemWriter<'a> {
@@ -45,7 +51,7 @@ impl<'a> ItemWriter<'a> {
 }
 
 /// Gives the items that an [`ItemWriter`] wrote.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct ItemReader<'a> {
     bytes: &'a [u8],
 }
@@ -99,14 +105,16 @@ fn is_fresh<V: StateValue>(value: &V, stale: Option<i64>) -> bool {
 pub(crate) struct ValueSlot<V>(pub(crate) V);
 
 impl<V: StateValue> Slot for ValueSlot<V> {
+    type Value = V;
+
     fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
         if is_fresh(&self.0, stale) {
             items.item(|out| self.0.encode_value(out));
         }
     }
 
-    fn read(mut items: ItemReader<'_>) -> Option<Self> {
-        let value = V::decode_value(items.next()?)?;
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        let value = decode(items.next()?)?;
         items.next().is_none().then_some(Self(value))
     }
 }
@@ -116,13 +124,15 @@ impl<V: StateValue> Slot for ValueSlot<V> {
 pub(crate) struct ListSlot<V>(pub(crate) Vec<V>);
 
 impl<V: StateValue> Slot for ListSlot<V> {
+    type Value = V;
+
     fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
         let fresh = self.0.iter().filter(|value| is_fresh(*value, stale));
         fresh.for_each(|value| items.item(|out| value.encode_value(out)));
     }
 
-    fn read(items: ItemReader<'_>) -> Option<Self> {
-        items.map(V::decode_value).collect::<Option<_>>().map(Self)
+    fn read(items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        items.map(decode).collect::<Option<_>>().map(Self)
     }
 }
 
@@ -145,6 +155,8 @@ impl<N: StateKey, V: StateValue> MapSlot<N, V> {
 }
 
 impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
+    type Value = V;
+
     fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
         for (bytes, _, value) in self.sorted() {
             if !is_fresh(value, stale) {
@@ -155,11 +167,11 @@ impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
         }
     }
 
-    fn read(mut items: ItemReader<'_>) -> Option<Self> {
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
         let mut map = HashMap::default();
         while let Some(mut name) = items.next() {
             let key = N::decode_key(&mut name).ok().filter(|_| name.is_empty())?;
-            map.insert(key, V::decode_value(items.next()?)?);
+            map.insert(key, decode(items.next()?)?);
         }
         Some(Self(map))
     }

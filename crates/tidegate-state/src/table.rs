@@ -9,9 +9,10 @@
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashTable};
-use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, OperatorUid, StateKey};
+use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, RegisteredState, StateKey};
 
-use crate::backend::{Entry, FrozenTable, StateTable};
+use crate::backend::{Acceptance, Entry, FrozenTable, StateTable};
+use crate::schema::{Labels, Schema};
 use crate::slot::{ItemReader, ItemWriter, ListSlot, MapSlot, Slot, ValueSlot};
 use crate::ttl::Clock;
 use crate::{StateError, StateValue, ValueRef};
@@ -79,19 +80,11 @@ pub(crate) trait StateKeys<K> {
     fn keys_of(&self, group: KeyGroup) -> Result<Vec<K>, StateError>;
 }
 
-pub(crate) struct Table<K, S> {
-    labels: Labels,
+pub(crate) struct Table<K, S: Slot> {
+    schema: Schema<S::Value>,
     clock: Option<Clock>,
     first: u16,
     groups: Vec<Arc<Group<K, S>>>,
-}
-
-/// What errors say of a table.
-#[derive(Clone, Debug)]
-pub(crate) struct Labels {
-    pub(crate) operator: OperatorUid,
-    pub(crate) state: Arc<str>,
-    pub(crate) types: Arc<str>,
 }
 
 type Group<K, S> = HashTable<Row<K, S>>;
@@ -119,9 +112,13 @@ pub(crate) fn bucket_hash(hash: KeyHash) -> u64 {
 }
 
 impl<K: StateKey, S: Slot> Table<K, S> {
-    pub(crate) fn new(labels: Labels, range: KeyGroupRange, clock: Option<Clock>) -> Self {
+    pub(crate) fn new(
+        schema: Schema<S::Value>,
+        range: KeyGroupRange,
+        clock: Option<Clock>,
+    ) -> Self {
         let groups = range.iter().map(|_| Arc::new(HashTable::new())).collect();
-        Self { labels, clock, first: range.first().get(), groups }
+        Self { schema, clock, first: range.first().get(), groups }
     }
 
     fn slot(&self, at: &Placed<K>) -> Option<&S> {
@@ -279,21 +276,16 @@ impl<K: StateKey, S: Slot> StateKeys<K> for Table<K, S> {
 }
 
 impl<K: StateKey, S: Slot> StateTable for Table<K, S> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.schema.accept(found)
+    }
+
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
-        let Labels { operator, state, types } = &self.labels;
-        let mut rest = entry.key;
-        let key = K::decode_key(&mut rest).map_err(|source| StateError::Key {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            source,
-        })?;
+        let labels: &Labels = &self.schema.labels;
+        let key = labels.key(entry.key)?;
         let items = ItemReader::new(entry.items, entry.count);
-        let slot = items.and_then(S::read).ok_or_else(|| StateError::Value {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            length: entry.items.len(),
-            types: (&**types).into(),
-        })?;
+        let slot = items.and_then(|items| S::read(items, &*self.schema.decode));
+        let slot = slot.ok_or_else(|| labels.value_error(entry.items.len()))?;
         let mut slot = Some(slot);
         self.modify(&Placed { key, hash: entry.hash, group }, &mut |old| *old = slot.take());
         Ok(())
@@ -313,7 +305,11 @@ struct Frozen<K, S> {
 }
 
 impl<K: StateKey, S: Slot> FrozenTable for Frozen<K, S> {
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let group = &self.groups[usize::from(group.get() - self.first)];
         let mut rows: Vec<&Row<K, S>> = group.iter().collect();
         rows.sort_unstable_by_key(|row| row.hash);
@@ -325,11 +321,11 @@ impl<K: StateKey, S: Slot> FrozenTable for Frozen<K, S> {
             let mut writer = ItemWriter::new(&mut items);
             slot.write(&mut writer, self.stale);
             let count = writer.count();
-            if count == 0 {
-                continue;
+            if count > 0 {
+                visit(Entry { hash: row.hash, key: &key, count, items: &items })?;
             }
-            visit(Entry { hash: row.hash, key: &key, count, items: &items });
         }
+        Ok(())
     }
 }
 

@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, StateKey};
+use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, RegisteredState, StateKey};
 
 use crate::StateError;
-use crate::backend::{Entry, FrozenTable, StateTable};
+use crate::backend::{Acceptance, Entry, FrozenTable, StateTable};
+use crate::schema::Labels;
 use crate::slot::{ItemReader, ItemWriter};
-use crate::table::{Labels, Placed};
+use crate::table::Placed;
 
 /// Which clock a timer follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,25 +113,18 @@ impl<K: StateKey> Timers<K> for TimerTable<K> {
 }
 
 impl<K: StateKey> StateTable for TimerTable<K> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.labels.check(found)
+    }
+
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
-        let Labels { operator, state, .. } = &self.labels;
-        let mut rest = entry.key;
-        let key = K::decode_key(&mut rest).map_err(|source| StateError::Key {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            source,
-        })?;
+        let key = self.labels.key(entry.key)?;
         let times = ItemReader::new(entry.items, entry.count).and_then(|items| {
             items
                 .map(|item| item.try_into().ok().map(i64::from_le_bytes))
                 .collect::<Option<Vec<_>>>()
         });
-        let times = times.ok_or_else(|| StateError::Value {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            length: entry.items.len(),
-            types: "list of times".into(),
-        })?;
+        let times = times.ok_or_else(|| self.labels.value_error(entry.items.len()))?;
         let at = Placed { key, hash: entry.hash, group };
         times.into_iter().for_each(|time| self.register(&at, time));
         Ok(())
@@ -147,7 +141,11 @@ struct Frozen<K> {
 }
 
 impl<K: StateKey> FrozenTable for Frozen<K> {
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let group = &self.groups[usize::from(group.get() - self.first)];
         let mut timers: Vec<(KeyHash, Vec<u8>, i64)> = Vec::with_capacity(group.len());
         for (time, key) in &**group {
@@ -163,15 +161,18 @@ impl<K: StateKey> FrozenTable for Frozen<K> {
                 writer.item(|out| out.extend_from_slice(&time.to_le_bytes()));
             }
             let count = writer.count();
-            visit(Entry { hash: same[0].0, key: &same[0].1, count, items: &items });
+            visit(Entry { hash: same[0].0, key: &same[0].1, count, items: &items })?;
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_types::{MaxParallelism, OperatorUid};
+    use tidegate_types::{MaxParallelism, OperatorUid, StateKind};
+
+    use crate::descriptor::described;
 
     fn placed(key: u64) -> Placed<u64> {
         let hash = key.key_hash();
@@ -181,7 +182,8 @@ mod tests {
     fn table() -> TimerTable<u64> {
         let range = KeyGroupRange::new(KeyGroup::new(0), KeyGroup::new(127)).unwrap();
         let operator = OperatorUid::new("tide").unwrap();
-        TimerTable::new(Labels { operator, state: "timers".into(), types: "".into() }, range)
+        let registered = described(&"timers".into(), StateKind::Timer, 0, "u64 -> time", 8);
+        TimerTable::new(Labels { operator, registered }, range)
     }
 
     #[test]
@@ -207,7 +209,11 @@ mod tests {
         let frozen = table.freeze();
         assert_eq!(table.pop(100).unwrap(), Some((5, 7)));
         let mut times = 0;
-        frozen.entries(placed(7).group, &mut |entry| times = entry.count);
+        let shown = frozen.entries(placed(7).group, &mut |entry| {
+            times = entry.count;
+            Ok(())
+        });
+        shown.unwrap();
         assert_eq!(times, 2);
     }
 }

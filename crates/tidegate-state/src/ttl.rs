@@ -14,6 +14,7 @@ use tidegate_types::StateKey;
 
 use crate::handles::{ListSlots, MapSlots, ValueSlots};
 use crate::layer::Expiry;
+use crate::schema::Migration;
 use crate::{StateError, StateValue, ValueRef};
 
 /// How long the values of a state live.
@@ -169,16 +170,39 @@ impl<V: StateValue> StateValue for Stamped<V> {
     }
 
     fn archived_size() -> usize {
-        8 + V::archived_size()
+        STAMP + V::archived_size()
     }
 
     fn type_name() -> String {
-        format!("Stamped<{}>", V::type_name())
+        stamped_name(&V::type_name())
     }
 
     fn stamp_ms(&self) -> Option<i64> {
         Some(self.stamp_ms)
     }
+}
+
+impl<V: StateValue> Stamped<V> {
+    /// A migration of stamped values: they keep their stamps.
+    pub(crate) fn migration(inner: &Migration<V>) -> Migration<Self> {
+        let decode = Rc::clone(&inner.decode);
+        Migration {
+            from_version: inner.from_version,
+            value_type: stamped_name(&inner.value_type),
+            archived_size: STAMP + inner.archived_size,
+            decode: Rc::new(move |bytes| {
+                let (stamp, value) = bytes.split_first_chunk::<STAMP>()?;
+                Some(Self { stamp_ms: i64::from_le_bytes(*stamp), value: decode(value)? })
+            }),
+        }
+    }
+}
+
+/// The length of a stamp in bytes.
+const STAMP: usize = 8;
+
+fn stamped_name(value_type: &str) -> String {
+    format!("Stamped<{value_type}>")
 }
 
 fn stamp_of<V: StateValue>(value: &ValueRef<'_, Stamped<V>>) -> i64 {

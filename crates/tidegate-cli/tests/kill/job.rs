@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::programs::programs;
 
 /// The exit status of a job whose directory another process still owns.
 const OWNED: i32 = 4;
@@ -136,22 +137,4 @@ impl Job {
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-}
-
-/// Where the release programs are. Built here, so that the test never runs old ones.
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release", "--bins"])
-            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights"])
-            .current_dir(&root)
-            .status()
-            .unwrap();
-        assert!(built.success(), "the programs cannot be built");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        target.join("release")
-    })
 }

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender};
 use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
-use tidegate_state::{KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError};
+use tidegate_state::{
+    KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError, StateSource,
+};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
@@ -18,11 +20,12 @@ use tidegate_types::{
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
+use crate::lists::restored_items;
 use crate::report::{Command, Report};
 use crate::snapshot::SnapshotQueue;
 
 pub(crate) use gate::GateTask;
-pub(crate) use source::SourceTask;
+pub(crate) use source::{SourceInput, SourceTask};
 
 /// What all tasks of one attempt share.
 pub(crate) struct AttemptContext {
@@ -43,8 +46,22 @@ pub(crate) struct AttemptContext {
 pub(crate) struct Restore {
     pub(crate) plan: RestorePlan,
     pub(crate) resolver: FileResolver,
-    /// The checkpoint, if this run made it: new ones may then refer to its files.
-    pub(crate) own: Option<CheckpointId>,
+    pub(crate) checkpoint: CheckpointId,
+    /// Whether this run owns the checkpoint: new ones may then refer to its files.
+    pub(crate) is_own: bool,
+}
+
+impl Restore {
+    /// The items of an operator's list, of all of its subtasks.
+    pub(crate) fn all_items(
+        &self,
+        uid: &OperatorUid,
+        list: &str,
+    ) -> Result<Vec<Vec<u8>>, TaskError> {
+        let all = Subtask::all(Parallelism::ONE).map(|only| self.plan.for_subtask(uid, only));
+        let items = all.map(|state| restored_items(&state, &self.resolver, list));
+        Ok(items.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().flatten().collect())
+    }
 }
 
 /// What one subtask of a task knows of the world.
@@ -71,26 +88,27 @@ impl TaskContext {
             key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
             attempt: self.shared.attempt,
         };
-        let Some(Restore { plan, resolver, own }) = &self.shared.restore else {
+        let Some(Restore { plan, resolver, is_own, .. }) = &self.shared.restore else {
             return Ok((context, Vec::new()));
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
         let restored = restored.map(|(handle, registered)| {
             let found = |shared: &SharedFile| {
                 let (storage, path) = resolver.resolve(&shared.file.reference)?;
-                Ok(RestoredFile { storage, path, owned_by: *own })
+                Ok(RestoredFile { storage, path })
             };
             let shared = handle.shared.iter().map(found).collect::<Result<_, StateError>>()?;
             let manifest = match &handle.manifest {
-                StateHandle::Inline(bytes) => Arc::clone(bytes),
+                StateHandle::Inline(bytes) => StateSource::from(Arc::clone(bytes)),
                 other => {
                     let file = other.file().expect("inline or a file");
                     let fault =
                         |fault| TaskError::RestoredFile { state: uid.as_str().into(), fault };
-                    resolver.read(file, file.length).map_err(fault)?.into()
+                    StateSource::from_reader(resolver.open_checked(file).map_err(fault)?)
                 }
             };
-            Ok(RestoredKeyedState { handle, manifest, registered, shared })
+            let may_be_shared = *is_own;
+            Ok(RestoredKeyedState { handle, manifest, registered, shared, may_be_shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
     }

@@ -11,7 +11,7 @@ use crate::{
 
 pub(super) const WORKS: &str = "state works";
 
-struct Mean;
+pub(super) struct Mean;
 
 impl AggregateFunction for Mean {
     type Input = u32;

@@ -1,6 +1,7 @@
 //! Opens, snapshots and restores the state of a few subtasks of one operator.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,14 +13,16 @@ use tidegate_types::{
 
 use crate::{
     CancelToken, KeyedContext, KeyedState, RestoredFile, RestoredKeyedState, SnapshotJob,
-    SnapshotResult, SnapshotTarget, StateBackend, StateError,
+    SnapshotResult, SnapshotTarget, StateBackend, StateError, StateSource,
 };
 
 pub(super) struct Harness<'a> {
     backend: &'a dyn StateBackend,
     storage: Arc<dyn CheckpointStorage>,
     job: String,
-    next: Cell<CheckpointId>,
+    next: Rc<Cell<CheckpointId>>,
+    /// Whether what is restored belongs to somebody else.
+    foreign: bool,
 }
 
 /// A snapshot of one subtask, and of which checkpoint it is.
@@ -34,8 +37,19 @@ impl<'a> Harness<'a> {
         // Every harness is a job of its own, so that their files do not meet.
         static JOBS: AtomicU64 = AtomicU64::new(0);
         let job = format!("job-{}", JOBS.fetch_add(1, Ordering::Relaxed));
-        let next = Cell::new(CheckpointId::FIRST);
-        Self { backend, storage: Arc::clone(storage), job, next }
+        let next = Rc::new(Cell::new(CheckpointId::FIRST));
+        Self { backend, storage: Arc::clone(storage), job, next, foreign: false }
+    }
+
+    /// The same job and storage in the hands of another backend.
+    pub(super) fn with_backend<'b>(&self, backend: &'b dyn StateBackend) -> Harness<'b> {
+        let (storage, job) = (Arc::clone(&self.storage), self.job.clone());
+        let next = Rc::clone(&self.next);
+        Harness { backend, storage, job, next, foreign: true }
+    }
+
+    pub(super) fn backend(&self) -> &'a dyn StateBackend {
+        self.backend
     }
 
     /// One subtask of `parallelism`, with what `taken` holds of its key groups.
@@ -64,7 +78,13 @@ impl<'a> Harness<'a> {
                     let (handle, registered) = (handle.clone(), result.registered.clone());
                     let files = handle.shared.iter().map(|shared| &shared.file);
                     let shared = files.map(|file| self.found(*checkpoint, file)).collect();
-                    restored.push(RestoredKeyedState { handle, manifest, registered, shared });
+                    restored.push(RestoredKeyedState {
+                        handle,
+                        manifest,
+                        registered,
+                        shared,
+                        may_be_shared: !self.foreign,
+                    });
                 }
             }
         }
@@ -78,7 +98,15 @@ impl<'a> Harness<'a> {
 
     /// A checkpoint that becomes complete.
     pub(super) fn snapshot<K: StateKey>(&self, state: &mut KeyedState<K>) -> Taken {
-        let (checkpoint, job) = self.freeze(state, SnapshotKind::Checkpoint);
+        self.snapshot_of_kind(state, SnapshotKind::Checkpoint)
+    }
+
+    pub(super) fn snapshot_of_kind<K: StateKey>(
+        &self,
+        state: &mut KeyedState<K>,
+        kind: SnapshotKind,
+    ) -> Taken {
+        let (checkpoint, job) = self.freeze(state, kind);
         let taken = self.run(checkpoint, job, &CancelToken::new()).expect("a snapshot is written");
         state.notify_complete(taken.checkpoint);
         state.maintain().expect("state is maintained");
@@ -138,14 +166,13 @@ impl<'a> Harness<'a> {
         StoragePath::new(&format!("{}/{path}", self.job)).expect("a valid path")
     }
 
-    fn content(&self, checkpoint: CheckpointId, handle: &StateHandle) -> Arc<[u8]> {
+    fn content(&self, checkpoint: CheckpointId, handle: &StateHandle) -> StateSource {
         let file = match handle {
-            StateHandle::Inline(bytes) => return Arc::clone(bytes),
+            StateHandle::Inline(bytes) => return StateSource::from(Arc::clone(bytes)),
             _ => handle.file().expect("inline or a file"),
         };
-        let RestoredFile { storage, path, .. } = self.found(checkpoint, file);
-        let reader = storage.open(&path).expect("the file exists");
-        reader.read_all(file.length).expect("the file is readable").into()
+        let RestoredFile { storage, path } = self.found(checkpoint, file);
+        StateSource::from_reader(storage.open(&path).expect("the file exists"))
     }
 
     fn found(&self, checkpoint: CheckpointId, file: &FileHandle) -> RestoredFile {
@@ -155,7 +182,7 @@ impl<'a> Harness<'a> {
             _ => Ok(self.job_directory(name)),
         };
         let path = path.expect("a valid path");
-        RestoredFile { storage: Arc::clone(&self.storage), path, owned_by: None }
+        RestoredFile { storage: Arc::clone(&self.storage), path }
     }
 }
 

@@ -12,6 +12,7 @@ mod cases;
 mod expiry;
 mod harness;
 mod model;
+mod savepoints;
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::StateBackend;
 ///
 /// When the backend fails a case; the message says which.
 pub fn run(backend: &dyn StateBackend, storage: Arc<dyn CheckpointStorage>) {
-    let cases: [fn(&Harness<'_>); 15] = [
+    let cases: [fn(&Harness<'_>); 18] = [
         cases::every_kind_of_state_comes_back,
         cases::a_snapshot_is_of_its_instant,
         cases::timers_come_back,
@@ -39,6 +40,9 @@ pub fn run(backend: &dyn StateBackend, storage: Arc<dyn CheckpointStorage>) {
         aborts::an_aborted_checkpoint_loses_nothing,
         aborts::a_declined_checkpoint_loses_nothing,
         aborts::a_savepoint_is_read_like_a_checkpoint,
+        savepoints::a_savepoint_goes_to_and_from_the_memory_backend,
+        savepoints::values_of_an_earlier_version_are_migrated,
+        savepoints::only_the_declared_version_and_type_are_migrated,
         expiry::values_expire,
         expiry::reading_may_keep_values_alive,
         expiry::lists_and_maps_expire_by_entry,

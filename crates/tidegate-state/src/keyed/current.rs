@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tidegate_types::StateKey;
 
 use crate::handles::{ListSlots, MapSlots, ValueSlots};
-use crate::table::{Labels, ListTable, MapTable, Placed, ValueTable};
+use crate::schema::Labels;
+use crate::table::{ListTable, MapTable, Placed, ValueTable};
 use crate::{StateError, StateValue, ValueRef};
 
 pub(super) type Current<K> = Rc<RefCell<Option<Placed<K>>>>;
@@ -22,8 +23,9 @@ pub(super) struct OfCurrentKey<K, T> {
 impl<K: StateKey, T> OfCurrentKey<K, T> {
     fn current(&self) -> Result<Ref<'_, Placed<K>>, StateError> {
         Ref::filter_map(self.current.borrow(), Option::as_ref).map_err(|_| {
-            let Labels { operator, state, .. } = &self.labels;
-            StateError::NoCurrentKey { operator: operator.clone(), state: Arc::clone(state) }
+            let Labels { operator, registered } = &self.labels;
+            let state = Arc::clone(&registered.name);
+            StateError::NoCurrentKey { operator: operator.clone(), state }
         })
     }
 }

@@ -4,7 +4,7 @@ use tidegate_types::StateKey;
 
 use super::entries::KeyWriter;
 use super::{Delta, IsLive, Layered};
-use crate::slot::{ItemReader, ItemWriter};
+use crate::slot::{Decode, ItemReader, ItemWriter};
 use crate::table::{ListTable, Placed};
 use crate::{StateError, StateValue, ValueRef};
 
@@ -15,6 +15,12 @@ pub(crate) struct ListDelta<V> {
 }
 
 impl<V: StateValue> Delta for ListDelta<V> {
+    type Value = V;
+
+    fn read(items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        Some(Self { cleared: true, items: items.map(decode).collect::<Option<_>>()? })
+    }
+
     fn write(
         &self,
         epoch: u64,

@@ -8,6 +8,7 @@ use tidegate_types::StateKey;
 
 use super::entries::{KeyWriter, sorted_by_name};
 use super::{Delta, IsLive, Layered, canonical};
+use crate::slot::{Decode, ItemReader};
 use crate::table::{MapTable, Placed};
 use crate::{StateError, StateValue, ValueRef};
 
@@ -19,6 +20,17 @@ pub(crate) struct MapDelta<N, V> {
 }
 
 impl<N: StateKey, V: StateValue> Delta for MapDelta<N, V> {
+    type Value = V;
+
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        let mut entries = HashMap::default();
+        while let Some(mut name) = items.next() {
+            let key = N::decode_key(&mut name).ok().filter(|_| name.is_empty())?;
+            entries.insert(key, Some(decode(items.next()?)?));
+        }
+        Some(Self { cleared: true, entries })
+    }
+
     fn write(
         &self,
         _: u64,
@@ -150,7 +162,7 @@ impl<K: StateKey, N: StateKey, V: StateValue> MapTable<K, N, V> for Layered<K, M
         }
         for (name, value) in merged {
             if let Some(value) = value {
-                show(&self.decode_key(&name)?, value);
+                show(&self.schema.labels.key::<N>(&name)?, value);
             }
         }
         Ok(())

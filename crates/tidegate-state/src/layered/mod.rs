@@ -26,16 +26,26 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, MaxParallelism, StateKey};
+use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, MaxParallelism, RegisteredState, StateKey};
 
 use self::overlay::{Overlay, canonical};
+use crate::backend::{Acceptance, Entry};
 use crate::layer::{BaseVisitor, FrozenOverlay, KeyAt, LayerEntry, LayeredTable, StateBase};
-use crate::table::{Labels, Placed, StateKeys};
+use crate::schema::Schema;
+use crate::slot::{Decode, ItemReader};
+use crate::table::{Placed, StateKeys};
 use crate::ttl::Clock;
 use crate::{StateError, StateValue};
 
 /// What an overlay keeps under one key.
-pub(crate) trait Delta: Send + Sync + 'static {
+pub(crate) trait Delta: Send + Sync + Sized + 'static {
+    /// What it has one or many of.
+    type Value: StateValue;
+
+    /// All that a key has, so that nothing older counts; `None` when the items are not those of
+    /// this state.
+    fn read(items: ItemReader<'_>, decode: &Decode<Self::Value>) -> Option<Self>;
+
     /// Gives the changes in the order of a file. `epoch` is that of the freeze; values stamped up to
     /// `stale` have expired and are not given.
     fn write(
@@ -49,8 +59,8 @@ pub(crate) trait Delta: Send + Sync + 'static {
     fn unit_bytes() -> usize;
 }
 
-pub(crate) struct Layered<K, D> {
-    labels: Labels,
+pub(crate) struct Layered<K, D: Delta> {
+    schema: Schema<D::Value>,
     max_parallelism: MaxParallelism,
     clock: Option<Clock>,
     overlay: Overlay<K, D>,
@@ -64,13 +74,13 @@ pub(crate) struct Layered<K, D> {
 
 impl<K: StateKey, D: Delta> Layered<K, D> {
     pub(crate) fn new(
-        labels: Labels,
+        schema: Schema<D::Value>,
         range: KeyGroupRange,
         max_parallelism: MaxParallelism,
         clock: Option<Clock>,
     ) -> Self {
         Self {
-            labels,
+            schema,
             max_parallelism,
             clock,
             overlay: Overlay::new(range),
@@ -82,7 +92,7 @@ impl<K: StateKey, D: Delta> Layered<K, D> {
         }
     }
 
-    pub(crate) fn set_base(&mut self, base: Arc<dyn StateBase>) {
+    fn set_base(&mut self, base: Arc<dyn StateBase>) {
         self.has_base = !base.is_empty();
         self.base = base;
     }
@@ -115,19 +125,11 @@ impl<K: StateKey, D: Delta> Layered<K, D> {
     }
 
     fn no_value(&self, bytes: &[u8]) -> StateError {
-        let Labels { operator, state, types } = &self.labels;
-        let (operator, state) = (operator.clone(), Arc::clone(state));
-        StateError::Value { operator, state, length: bytes.len(), types: (&**types).into() }
+        self.schema.labels.value_error(bytes.len())
     }
 
     fn view<'b, V: StateValue>(&self, bytes: &'b [u8]) -> Result<V::View<'b>, StateError> {
         V::view(bytes).ok_or_else(|| self.no_value(bytes))
-    }
-
-    fn decode_key<N: StateKey>(&self, mut bytes: &[u8]) -> Result<N, StateError> {
-        let Labels { operator, state, .. } = &self.labels;
-        let (operator, state) = (operator.clone(), Arc::clone(state));
-        N::decode_key(&mut bytes).map_err(|source| StateError::Key { operator, state, source })
     }
 
     /// The keys of a key group of which any layer says something, ascending by hash and bytes.
@@ -147,7 +149,7 @@ impl<K: StateKey, D: Delta> Layered<K, D> {
             Ok(())
         })?;
         let placed = |(hash, bytes): (KeyHash, Vec<u8>)| {
-            Ok(Placed { key: self.decode_key(&bytes)?, hash, group })
+            Ok(Placed { key: self.schema.labels.key(&bytes)?, hash, group })
         };
         keys.into_iter().map(placed).collect()
     }
@@ -174,6 +176,24 @@ where
 }
 
 impl<K: StateKey, D: Delta> LayeredTable for Layered<K, D> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.schema.accept(found)
+    }
+
+    fn restore(&mut self, base: Arc<dyn StateBase>) {
+        self.set_base(base);
+    }
+
+    fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
+        let at = Placed { key: self.schema.labels.key(entry.key)?, hash: entry.hash, group };
+        let items = ItemReader::new(entry.items, entry.count);
+        let delta = items.and_then(|items| D::read(items, &*self.schema.decode));
+        let delta = delta.ok_or_else(|| self.no_value(entry.items))?;
+        self.overlay.remove(&at);
+        self.overlay.insert(&at, delta);
+        Ok(())
+    }
+
     fn freeze(&mut self, epoch: u64) -> Option<Arc<dyn FrozenOverlay>> {
         if self.overlay.is_empty() {
             return None;

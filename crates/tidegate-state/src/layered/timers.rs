@@ -13,12 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, KeyGroupRange, StateKey};
+use tidegate_types::{KeyGroup, KeyGroupRange, RegisteredState, StateKey};
 
 use super::{Nothing, canonical};
 use crate::StateError;
+use crate::backend::{Acceptance, Entry};
 use crate::layer::{FrozenOverlay, KeyAt, LayerEntry, LayeredTable, StateBase};
-use crate::table::{Labels, Placed};
+use crate::schema::Labels;
+use crate::table::Placed;
 use crate::timers::Timers;
 
 /// How many timers of a key group are read at a time, besides others of the same instant.
@@ -60,11 +62,6 @@ impl<K: StateKey> LayeredTimers<K> {
         }
     }
 
-    /// What was restored, before the first use.
-    pub(crate) fn set_restored(&mut self, restored: Arc<dyn StateBase>) {
-        self.restored = restored;
-    }
-
     /// Finds the first restored timer of every key group.
     fn look(&mut self) -> Result<(), StateError> {
         if self.heads.is_some() {
@@ -97,12 +94,12 @@ impl<K: StateKey> LayeredTimers<K> {
     fn read_batch(&mut self, group: u16, from_ms: i64) -> Result<(), StateError> {
         let mut batch: Vec<(i64, K)> = Vec::new();
         let (mut next, mut failed) = (None, None);
-        self.restored.timers(KeyGroup::new(group), from_ms, &mut |time, mut key| {
+        self.restored.timers(KeyGroup::new(group), from_ms, &mut |time, key| {
             if batch.len() >= BATCH && batch.last().is_some_and(|last| last.0 != time) {
                 next = Some(time);
                 return ControlFlow::Break(());
             }
-            match K::decode_key(&mut key) {
+            match self.labels.key(key) {
                 Ok(key) => batch.push((time, key)),
                 Err(error) => {
                     failed = Some(error);
@@ -111,10 +108,8 @@ impl<K: StateKey> LayeredTimers<K> {
             }
             ControlFlow::Continue(())
         })?;
-        if let Some(source) = failed {
-            let Labels { operator, state, .. } = &self.labels;
-            let (operator, state) = (operator.clone(), Arc::clone(state));
-            return Err(StateError::Key { operator, state, source });
+        if let Some(error) = failed {
+            return Err(error);
         }
         for (time, key) in batch {
             let timer = (time, group, key);
@@ -228,6 +223,18 @@ impl<K: StateKey> Timers<K> for LayeredTimers<K> {
 }
 
 impl<K: StateKey> LayeredTable for LayeredTimers<K> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.labels.check(found)
+    }
+
+    fn restore(&mut self, base: Arc<dyn StateBase>) {
+        self.restored = base;
+    }
+
+    fn load(&mut self, _: KeyGroup, _: Entry<'_>) -> Result<(), StateError> {
+        unreachable!("timers are accepted as they are or not at all")
+    }
+
     fn freeze(&mut self, _: u64) -> Option<Arc<dyn FrozenOverlay>> {
         let changes = std::mem::take(&mut self.changes);
         (!changes.is_empty()).then(|| Arc::new(FrozenTimers { changes }) as Arc<dyn FrozenOverlay>)

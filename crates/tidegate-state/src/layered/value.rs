@@ -4,6 +4,7 @@ use tidegate_types::StateKey;
 
 use super::entries::KeyWriter;
 use super::{Delta, IsLive, Layered};
+use crate::slot::{Decode, ItemReader};
 use crate::table::{Placed, ValueTable};
 use crate::{StateError, StateValue, ValueRef};
 
@@ -11,6 +12,13 @@ use crate::{StateError, StateValue, ValueRef};
 pub(crate) struct ValueDelta<V>(Option<V>);
 
 impl<V: StateValue> Delta for ValueDelta<V> {
+    type Value = V;
+
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        let value = decode(items.next()?)?;
+        items.next().is_none().then_some(Self(Some(value)))
+    }
+
     fn write(
         &self,
         _: u64,

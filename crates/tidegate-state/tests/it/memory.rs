@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
 use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, MemoryStateBackend, RestoredKeyedState, SnapshotResult,
-    SnapshotTarget, StateError, ValueStateDescriptor, conformance,
+    SnapshotTarget, StateError, StateSource, ValueStateDescriptor, conformance,
 };
 use tidegate_store::{MemoryStorage, StoragePath};
 use tidegate_types::*;
@@ -63,9 +63,10 @@ fn state_above_the_cap_is_refused_by_name_size_and_way_out() {
 fn restore(bytes: &[u8], result: &SnapshotResult) -> Result<Vec<Option<u64>>, StateError> {
     let restored = RestoredKeyedState {
         handle: result.keyed[0].clone(),
-        manifest: Arc::from(bytes),
+        manifest: StateSource::from(Arc::from(bytes)),
         registered: result.registered.clone(),
         shared: Vec::new(),
+        may_be_shared: true,
     };
     let backend = MemoryStateBackend::new();
     let mut state = KeyedState::<u64>::open(&backend, &context(), vec![restored])?;
