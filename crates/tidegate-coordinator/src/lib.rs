@@ -105,4 +105,4 @@ pub use resolve::FileResolver;
 pub use retention::{Fate, JobStatus, fate};
 pub use statistics::{CheckpointStatistics, CheckpointStatus, Counts, Statistics};
 pub use topology::{JobInfo, TaskTopology, Topology};
-pub use verify::{VerifyProgress, verify, verify_with};
+pub use verify::{VerifyProgress, verify, verify_present, verify_with};

@@ -10,10 +10,11 @@ use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{
     CheckpointPaths, Coordinator, Event, FileResolver, JobInfo, JobStatus, LocatedCheckpoint,
     RestorePlan, RestoredCheckpoint, TaskTopology, Topology, locate, next_checkpoint_id,
-    remove_incomplete, verify,
+    remove_incomplete, verify_present,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
+use tidegate_state_fs::FsStateBackend;
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
 use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
 
@@ -57,7 +58,6 @@ impl JobRun {
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
         let mut graph = job.into_graph();
-        let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
         let restored = options.restore_path.as_deref().map(locate).transpose()?;
         if let Some(located) = &restored {
@@ -65,7 +65,7 @@ impl JobRun {
                 let reason = crate::launch::chain(&skipped.error);
                 tracing::warn!("passed over {}: {reason}", skipped.path);
             }
-            verify(located)?;
+            verify_present(located)?;
             // Made here only to be refused before anything is touched.
             RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
         }
@@ -80,6 +80,9 @@ impl JobRun {
         let attempt = AttemptId::new(earlier + 1);
         let place = place(name, job, attempt, config)?;
         remove_incomplete(&*place.storage, &place.paths)?;
+        // What the tasks of an earlier process kept for themselves: of no use to anybody.
+        place.storage.delete_directory(&place.paths.task_owned())?;
+        let backend = state_backend(config, &place)?;
         let next = next_checkpoint_id(&*place.storage, &place.paths)?;
         let next =
             restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
@@ -305,12 +308,26 @@ fn place(
     Ok(CheckpointPlace { storage, paths, ownership })
 }
 
-fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> {
+fn state_backend(
+    config: &JobConfig,
+    place: &CheckpointPlace,
+) -> Result<Arc<dyn StateBackend>, JobError> {
+    let CheckpointPlace { storage, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
-        Backend::Fs => Err(JobError::Backend { name: "fs" }),
+        Backend::Fs => {
+            let backend = match &config.fs_checkpoint_dir {
+                Some(uri) => {
+                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
+                    FsStateBackend::new(uri)?
+                }
+                None => FsStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.fs());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
 }

@@ -22,10 +22,7 @@ pub(crate) struct Delta {
 }
 
 impl Delta {
-    pub(crate) fn new(
-        epoch: u64,
-        tables: Vec<(RegisteredState, Arc<dyn FrozenOverlay>)>,
-    ) -> Self {
+    pub(crate) fn new(epoch: u64, tables: Vec<(RegisteredState, Arc<dyn FrozenOverlay>)>) -> Self {
         Self { epoch, tables, written: Mutex::default() }
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidegate_state::{
-    Acceptance, CancelToken, Expiry, KeyedStateBackend, LayeredBackend, LayeredTable, SnapshotJob, StateBase,
-    StateError, StateTable,
+    Acceptance, CancelToken, Expiry, KeyedStateBackend, LayeredBackend, LayeredTable, SnapshotJob,
+    StateBase, StateError, StateTable,
 };
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{CheckpointId, KeyGroupRange, RegisteredState, SnapshotKind};

@@ -40,11 +40,14 @@ impl Manifest {
 
     /// Reads a manifest of a handle with so many shared files.
     pub(crate) fn decode(bytes: &[u8], files: usize) -> Result<Self, FsStateError> {
-        let malformed = |offset, expected, found| FsStateError::Manifest { offset, expected, found };
+        let malformed =
+            |offset, expected, found| FsStateError::Manifest { offset, expected, found };
         let length = bytes.len() as u64;
-        let (header, rest) = bytes
-            .split_first_chunk::<HEADER>()
-            .ok_or(malformed(0, "a header of 16 bytes", length))?;
+        let (header, rest) = bytes.split_first_chunk::<HEADER>().ok_or(malformed(
+            0,
+            "a header of 16 bytes",
+            length,
+        ))?;
         let u32_at = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|byte| header[at + byte]));
         if u32_at(0) != VERSION {
             return Err(malformed(0, "manifest version 1", u32_at(0).into()));

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use tidegate_state::{
-    CanonicalReader, RestoredFile, RestoredKeyedState, StateError,
-};
+use tidegate_state::{CanonicalReader, RestoredFile, RestoredKeyedState, StateError};
 use tidegate_store::{FinishedFile, StorageError};
 use tidegate_types::{BackendKind, CheckpointId, FileHandle, FileReference, RegisteredState};
 

@@ -204,9 +204,8 @@ impl FsSnapshot {
             }
             Some(storage) => FileReference::absolute(&format!("{}/{path}", storage.uri())),
         };
-        let reference = reference.map_err(|invalid| StorageError::InvalidPath {
-            found: invalid.found,
-        })?;
+        let reference =
+            reference.map_err(|invalid| StorageError::InvalidPath { found: invalid.found })?;
         Ok(FileHandle { reference, length: file.length, digest: file.digest })
     }
 }

@@ -13,8 +13,7 @@ fn local(directory: &tempfile::TempDir) -> Arc<dyn CheckpointStorage> {
 
 fn working(storage: &Arc<dyn CheckpointStorage>) -> FsStateBackend {
     let directory = StoragePath::new("taskowned").unwrap();
-    FsStateBackend::in_checkpoint_directory()
-        .with_working_directory(Arc::clone(storage), directory)
+    FsStateBackend::in_checkpoint_directory().with_working_directory(Arc::clone(storage), directory)
 }
 
 #[test]
