@@ -1,6 +1,6 @@
 //! The background threads of one subtask: one spills and drops, one merges.
 //!
-//! They start with their first work and end with the subtask. What they have done lies in `Shared`
+//! They end with the subtask. What they have done lies in `Shared`
 //! until the task takes it up.
 
 use std::any::Any;
@@ -100,45 +100,45 @@ pub(crate) struct Worker {
     place: Arc<Place>,
     shared: Arc<Shared>,
     cancel: CancelToken,
-    work: Option<(Sender<Work>, JoinHandle<()>)>,
+    work: (Option<Sender<Work>>, Option<JoinHandle<()>>),
     merges: Option<(Sender<Merge>, JoinHandle<()>)>,
 }
 
 impl Worker {
+    /// Starts the first thread, so that no checkpoint has to wait for that.
     pub(crate) fn new(place: Arc<Place>, shared: Arc<Shared>) -> Self {
-        Self { place, shared, cancel: CancelToken::new(), work: None, merges: None }
+        let (sender, receiver) = channel();
+        let cancel = CancelToken::new();
+        let (its_place, its_shared, its_cancel) =
+            (Arc::clone(&place), Arc::clone(&shared), cancel.clone());
+        let thread = spawn("state-spill", move || {
+            for work in receiver {
+                match work {
+                    Work::Spill { delta, checkpoint } => {
+                        if delta.write(&its_place, checkpoint, &its_cancel).is_err() {
+                            // The next checkpoint writes it, and tells why if it cannot.
+                            its_shared.spill_failed.store(true, Ordering::Release);
+                        }
+                        its_shared.announce();
+                    }
+                    Work::Drop(trash) => drop(trash),
+                }
+            }
+        });
+        Self { place, shared, cancel, work: (Some(sender), Some(thread)), merges: None }
     }
 
-    pub(crate) fn spill(&mut self, delta: Arc<Delta>, checkpoint: CheckpointId) {
+    pub(crate) fn spill(&self, delta: Arc<Delta>, checkpoint: CheckpointId) {
         self.send(Work::Spill { delta, checkpoint });
     }
 
     /// Drops something, which may take as long as it is large, and delete files.
-    pub(crate) fn drop_later(&mut self, trash: impl Any + Send) {
+    pub(crate) fn drop_later(&self, trash: impl Any + Send) {
         self.send(Work::Drop(Box::new(trash)));
     }
 
-    fn send(&mut self, work: Work) {
-        let (place, shared, cancel) =
-            (Arc::clone(&self.place), Arc::clone(&self.shared), self.cancel.clone());
-        let (sender, _) = self.work.get_or_insert_with(|| {
-            let (sender, receiver) = channel();
-            let thread = spawn("state-spill", move || {
-                for work in receiver {
-                    match work {
-                        Work::Spill { delta, checkpoint } => {
-                            if delta.write(&place, checkpoint, &cancel).is_err() {
-                                // The next checkpoint writes it, and tells why if it cannot.
-                                shared.spill_failed.store(true, Ordering::Release);
-                            }
-                            shared.announce();
-                        }
-                        Work::Drop(trash) => drop(trash),
-                    }
-                }
-            });
-            (sender, thread)
-        });
+    fn send(&self, work: Work) {
+        let sender = self.work.0.as_ref().expect("open until this is dropped");
         // A thread that has panicked takes no more work: what was to be spilled stays in memory.
         let _ = sender.send(work);
     }
@@ -173,10 +173,10 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.cancel.cancel();
-        for thread in self.work.take().map(|(_, t)| t).into_iter().chain(
-            // The senders go first: that is what ends the threads.
-            self.merges.take().map(|(_, t)| t),
-        ) {
+        // What ends the threads is that their senders go.
+        self.work.0 = None;
+        let merges = self.merges.take().map(|(_, thread)| thread);
+        for thread in self.work.1.take().into_iter().chain(merges) {
             let _ = thread.join();
         }
     }

@@ -179,15 +179,27 @@ fn take(world: &mut World, step: &Step) {
     }
 }
 
+/// Runs of `cargo test`, and as many as said in `TIDEGATE_RANDOM_CASES` (`cargo xtask soak`).
+fn cases() -> u32 {
+    let said = std::env::var("TIDEGATE_RANDOM_CASES").ok().and_then(|n| n.parse().ok());
+    said.unwrap_or(48)
+}
+
+/// Nothing of this outlives a crash of the machine, so that the disk need not take part.
+fn directory() -> tempfile::TempDir {
+    let shared_memory = std::path::Path::new("/dev/shm");
+    tempfile::tempdir_in(shared_memory).or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
     fn it_agrees_with_the_memory_backend(
         steps in prop::collection::vec(step(), 1..250),
         retained in 1..4_usize,
     ) {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = directory();
         let mut world = World::new(Disk::new(directory.path()), true, retained);
         for step in &steps {
             take(&mut world, step);
