@@ -107,4 +107,4 @@ pub use retention::{Fate, JobStatus, fate};
 pub use statistics::{CheckpointStatistics, CheckpointStatus, Counts, Statistics};
 pub use survey::{NewestOwn, Survey, survey};
 pub use topology::{JobInfo, TaskTopology, Topology};
-pub use verify::{VerifyProgress, verify, verify_with};
+pub use verify::{VerifyProgress, verify, verify_present, verify_present_with, verify_with};

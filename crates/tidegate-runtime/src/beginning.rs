@@ -159,6 +159,8 @@ fn tidy(place: &CheckpointPlace, survey: &Survey) -> Result<(), JobError> {
     for unreadable in &survey.unreadable {
         tracing::warn!("cannot be read: {}: {}", unreadable.path, chain(&unreadable.error));
     }
+    // What the tasks of an earlier process kept for themselves: of no use to anybody.
+    place.storage.delete_directory(&place.paths.task_owned())?;
     let abandoned = remove_abandoned(&*place.storage, &place.paths, survey)?;
     if !abandoned.checkpoints.is_empty() || !abandoned.shared.is_empty() {
         tracing::info!(

@@ -8,6 +8,8 @@ use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
+use tidegate_state_fs::FsStateBackend;
+use tidegate_store::storage_for_uri;
 use tidegate_types::{
     AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
@@ -19,6 +21,7 @@ use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
 use crate::error::JobError;
 use crate::graph::{Graph, Job};
+use crate::place::CheckpointPlace;
 use crate::random::random;
 use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
@@ -56,7 +59,6 @@ impl JobRun {
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
         let mut graph = job.into_graph();
-        let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
         let check_inputs = |restored: Option<&CheckpointMetadata>| {
             let begins_anew = |uid: &str| {
@@ -72,6 +74,7 @@ impl JobRun {
         let sinks = sinks.collect::<Result<_, _>>()?;
         let coordinator = beginning.coordinator(config, &topology);
         let Beginning { info, place, restored, .. } = beginning;
+        let backend = state_backend(config, &place)?;
         let storage = StorageThread::start();
         let started = Instant::now();
         let patience = PATIENCE;
@@ -311,12 +314,26 @@ fn topology(
     Ok(Topology { tasks, max_parallelism: max })
 }
 
-fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> {
+fn state_backend(
+    config: &JobConfig,
+    place: &CheckpointPlace,
+) -> Result<Arc<dyn StateBackend>, JobError> {
+    let CheckpointPlace { storage, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
-        Backend::Fs => Err(JobError::Backend { name: "fs" }),
+        Backend::Fs => {
+            let backend = match &config.fs_checkpoint_dir {
+                Some(uri) => {
+                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
+                    FsStateBackend::new(uri)?
+                }
+                None => FsStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.fs());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
 }

@@ -32,10 +32,9 @@ impl Layout {
     /// `None` for operator state, which no segment has.
     pub(crate) fn of(kind: StateKind) -> Option<Self> {
         match kind {
-            StateKind::Value | StateKind::List | StateKind::Reducing | StateKind::Aggregating => {
-                Some(Self::Value)
-            }
-            StateKind::Map => Some(Self::Map),
+            StateKind::Value | StateKind::Reducing | StateKind::Aggregating => Some(Self::Value),
+            // A list is a map of chunks: an append writes what was appended and no more.
+            StateKind::Map | StateKind::List => Some(Self::Map),
             StateKind::Timer => Some(Self::Timers),
             _ => None,
         }

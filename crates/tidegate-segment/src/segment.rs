@@ -89,6 +89,11 @@ impl Segment {
         self.content.bytes().all().len() as u64
     }
 
+    /// The whole file, unverified: for copying it. Ask [`check_intact`](Self::check_intact) after.
+    pub fn bytes(&self) -> &[u8] {
+        self.content.bytes().all()
+    }
+
     /// Who made it, of which keys.
     pub fn origin(&self) -> &Origin {
         &self.origin

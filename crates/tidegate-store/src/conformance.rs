@@ -7,8 +7,8 @@ use std::thread;
 use tidegate_types::Digest;
 
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, EntryKind, OwnerInfo, PublishOutcome,
-    StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, EntryKind, LinkOutcome, OwnerInfo,
+    PublishOutcome, StorageError, StoragePath,
 };
 
 type Storage = Arc<dyn CheckpointStorage>;
@@ -19,13 +19,14 @@ type Storage = Arc<dyn CheckpointStorage>;
 ///
 /// When the storage breaks its contract; the message says how.
 pub fn run(factory: &dyn Fn() -> Storage) {
-    let tests: [fn(&Storage); 13] = [
+    let tests: [fn(&Storage); 14] = [
         a_file_is_visible_once_finished,
         a_dropped_writer_leaves_nothing,
         no_file_is_overwritten,
         publish_never_overwrites,
         of_concurrent_publishes_one_wins,
         of_concurrent_writers_one_wins,
+        a_linked_file_has_two_names,
         reads_stay_within_the_file,
         what_is_absent_is_named_so,
         children_are_listed_by_name,
@@ -164,6 +165,23 @@ fn of_concurrent_writers_one_wins(storage: &Storage) {
     }
     assert_eq!(get(storage, at.as_str()), [first; 1000]);
     assert_eq!(names(storage, &path("shared")), ["x"]);
+}
+
+fn a_linked_file_has_two_names(storage: &Storage) {
+    put(storage, "task/a", b"state");
+    put(storage, "shared/taken", b"other");
+    let (old, new) = (path("task/a"), path("shared/new/b"));
+    match storage.link(&old, &new).expect("a file can be linked, or links are not supported") {
+        LinkOutcome::NotSupported => return,
+        LinkOutcome::Linked => {}
+    }
+    let refused = storage.link(&old, &path("shared/taken"));
+    assert!(matches!(refused, Err(StorageError::AlreadyExists { .. })), "{refused:?}");
+    let missing = storage.link(&path("task/none"), &path("shared/c"));
+    assert!(matches!(missing, Err(StorageError::Missing { .. })), "{missing:?}");
+    storage.delete(&old).expect("one of the names can be deleted");
+    assert_eq!(get(storage, new.as_str()), b"state");
+    assert_eq!(get(storage, "shared/taken"), b"other");
 }
 
 fn reads_stay_within_the_file(storage: &Storage) {

@@ -23,8 +23,8 @@ use self::disk::Disk;
 use self::reader::FsReader;
 use self::writer::FsWriter;
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, Operation, OwnerInfo,
-    Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, LinkOutcome, Operation,
+    OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
 };
 
 /// A directory of the local file system.
@@ -73,6 +73,10 @@ impl CheckpointStorage for FsStorage {
             return Err(StorageError::AlreadyExists { path: disk::shown(&target) });
         }
         Ok(Box::new(FsWriter::new(Arc::clone(&self.disk), target)?))
+    }
+
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        self.disk.link(&self.disk.locate(path), &self.disk.locate(new))
     }
 
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError> {

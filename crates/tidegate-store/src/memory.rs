@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use tidegate_types::Digest;
 
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, FinishedFile, Operation,
-    OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, FinishedFile, LinkOutcome,
+    Operation, OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError,
+    StoragePath,
 };
 
 /// A storage that lives as long as the last of its users. Clones share the content.
@@ -104,6 +105,15 @@ impl CheckpointStorage for MemoryStorage {
             return Err(StorageError::AlreadyExists { path: shown(path) });
         }
         Ok(Box::new(MemoryWriter { storage: self.clone(), path: path.clone(), bytes: Vec::new() }))
+    }
+
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        let found = self.shared.lock().files.get(path).map(|file| file.bytes.to_vec());
+        let bytes = found.ok_or_else(|| StorageError::Missing { path: shown(path) })?;
+        match self.insert(new, bytes)? {
+            PublishOutcome::Published => Ok(LinkOutcome::Linked),
+            PublishOutcome::AlreadyExists => Err(StorageError::AlreadyExists { path: shown(new) }),
+        }
     }
 
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError> {

@@ -22,6 +22,15 @@ pub trait CheckpointStorage: Send + Sync + fmt::Debug {
     /// Fails with [`StorageError::AlreadyExists`], here or in `finish`, when there is such a file.
     fn create(&self, path: &StoragePath) -> Result<Box<dyn StateWriter>, StorageError>;
 
+    /// Gives a file a second name in another directory, durably and without copying it, where the
+    /// store can. Either name is deleted without regard to the other.
+    ///
+    /// Fails with [`StorageError::AlreadyExists`] when there is a file of the new name.
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        let _ = (path, new);
+        Ok(LinkOutcome::NotSupported)
+    }
+
     /// Opens a file for reading.
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError>;
 
@@ -106,6 +115,16 @@ pub enum PublishOutcome {
     Published,
     /// There was a file under this path before; it is unchanged, and durable.
     AlreadyExists,
+}
+
+/// What became of a [`CheckpointStorage::link`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "where links are not supported the file is to be copied"]
+pub enum LinkOutcome {
+    /// The file has both names.
+    Linked,
+    /// The store has no second names, or not between these places: copy the file.
+    NotSupported,
 }
 
 /// What became of a deletion.

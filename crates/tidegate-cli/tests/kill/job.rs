@@ -26,14 +26,14 @@ pub(crate) enum Outcome {
 }
 
 impl Job {
-    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64) -> Self {
+    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64, settings: &str) -> Self {
         let checkpoints = directory.join("checkpoints");
         let configuration = directory.join("conf");
         std::fs::create_dir_all(&configuration).unwrap();
         let yaml = format!(
             "state.checkpoints.dir: file://{}\nparallelism.default: 2\n\
              execution.checkpointing:\n  interval: {interval_ms} ms\n  \
-             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n",
+             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n{settings}",
             checkpoints.display()
         );
         std::fs::write(configuration.join("tidegate.yaml"), yaml).unwrap();

@@ -34,6 +34,8 @@ const DIRECTORY: &str = "a directory as path or URI, such as file:///var/lib/che
 const SWITCH: &str = "true or false";
 const FROM_ONE: &str = "a whole number, 1 or more";
 const FROM_ZERO: &str = "a whole number, 0 or more";
+const SIZE: &str = "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain \
+                    number is bytes";
 const PARALLELISM: &str = "a whole number from 1 to 32768";
 
 const ALL: &[Key] = &[
@@ -41,12 +43,12 @@ const ALL: &[Key] = &[
     key(SAVEPOINTS_DIR, &["state.savepoints.dir"], DIRECTORY),
     key(BACKEND, &["state.backend"], "memory, fs or rocksdb"),
     key(INCREMENTAL, &["state.backend.incremental"], SWITCH),
-    key(
-        MAX_STATE_SIZE,
-        &[],
-        "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain number is \
-         bytes",
-    ),
+    key(MAX_STATE_SIZE, &[], SIZE),
+    key(FS_CHECKPOINT_DIR, &[], DIRECTORY),
+    key(FS_OVERLAY_MAX_BYTES, &[], SIZE),
+    key(FS_MAX_SEGMENTS, &[], FROM_ONE),
+    key(FS_MIN_MERGE, &[], FROM_ONE),
+    key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
     key(MODE, &[], "EXACTLY_ONCE"),
@@ -94,6 +96,12 @@ pub(super) const SAVEPOINTS_DIR: &str = "execution.checkpointing.savepoint-dir";
 pub(super) const BACKEND: &str = "state.backend.type";
 pub(super) const INCREMENTAL: &str = "execution.checkpointing.incremental";
 pub(super) const MAX_STATE_SIZE: &str = "state.backend.memory.max-state-size";
+pub(super) const FS_CHECKPOINT_DIR: &str = "state.backend.fs.checkpointdir";
+pub(super) const FS_OVERLAY_MAX_BYTES: &str = "state.backend.fs.overlay-max-bytes";
+pub(super) const FS_MAX_SEGMENTS: &str = "state.backend.fs.compaction.max-segments";
+pub(super) const FS_MIN_MERGE: &str = "state.backend.fs.compaction.min-merge";
+pub(super) const FS_MAX_SPACE_AMPLIFICATION: &str =
+    "state.backend.fs.compaction.max-space-amplification-percent";
 pub(super) const NUM_RETAINED: &str = "execution.checkpointing.num-retained";
 pub(super) const INTERVAL: &str = "execution.checkpointing.interval";
 pub(super) const MODE: &str = "execution.checkpointing.mode";

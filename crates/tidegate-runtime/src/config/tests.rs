@@ -1,7 +1,7 @@
 //! Configuration as tables: what is written, and what comes of it.
 
 use std::fs;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,8 +50,21 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
         c.savepoints_dir = Some("/x".to_owned());
     }),
     (&["state.backend.type", "state.backend"], "memory", |c| c.backend = Backend::Memory),
-    (&["execution.checkpointing.incremental", "state.backend.incremental"], "true", |c| {
-        c.incremental = true;
+    (&["execution.checkpointing.incremental", "state.backend.incremental"], "false", |c| {
+        c.incremental = false;
+    }),
+    (&["state.backend.fs.checkpointdir"], "file:///data", |c| {
+        c.fs_checkpoint_dir = Some("file:///data".to_owned());
+    }),
+    (&["state.backend.fs.overlay-max-bytes"], "64 mb", |c| c.fs_overlay_max_bytes = 64 << 20),
+    (&["state.backend.fs.compaction.max-segments"], "5", |c| {
+        c.fs_compaction.max_segments = NonZeroUsize::new(5).unwrap();
+    }),
+    (&["state.backend.fs.compaction.min-merge"], "3", |c| {
+        c.fs_compaction.min_merge = NonZeroUsize::new(3).unwrap();
+    }),
+    (&["state.backend.fs.compaction.max-space-amplification-percent"], "50", |c| {
+        c.fs_compaction.max_space_amplification_percent = 50;
     }),
     (&["state.backend.memory.max-state-size"], "6 mb", |c| {
         c.memory_max_state_size = 6 * 1024 * 1024;
@@ -167,8 +180,7 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
         ),
         (
             "state.backend: rocksdb",
-            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use \
-             memory",
+            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use fs",
         ),
         (
             "execution.checkpointing.mode: AT_LEAST_ONCE",
@@ -205,6 +217,9 @@ fn values_that_are_not_accepted() {
         ("restart-strategy.exponential-delay.jitter-factor", &["1.1", "-0.1", "10 %"]),
         ("restart-strategy.exponential-delay.attempts-before-reset-backoff", &["0", "-1"]),
         ("state.backend.memory.max-state-size", &["0", "5 mp", "18446744073709551615 kb"]),
+        ("state.backend.fs.overlay-max-bytes", &["0", "many"]),
+        ("state.backend.fs.compaction.max-segments", &["0", "-1", "x"]),
+        ("state.backend.fs.compaction.max-space-amplification-percent", &["0", "10 %"]),
         ("parallelism.default", &["0", "32769", "70000", "1e2", "0x10", "1_000"]),
         ("pipeline.max-parallelism", &["0", "32769", "128.0"]),
         ("execution.checkpointing.tolerable-failed-checkpoints", &["-1"]),

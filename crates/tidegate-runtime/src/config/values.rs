@@ -1,5 +1,6 @@
 //! From the text of a setting to its typed value.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tidegate_coordinator::ExternalizedCheckpointCleanup;
@@ -60,6 +61,18 @@ fn set(
         keys::BACKEND => config.backend = backend(text)?,
         keys::INCREMENTAL => config.incremental = switch(text)?,
         keys::MAX_STATE_SIZE => config.memory_max_state_size = above_zero(size(text))?,
+        keys::FS_CHECKPOINT_DIR => config.fs_checkpoint_dir = Some(directory(text)?),
+        keys::FS_OVERLAY_MAX_BYTES => config.fs_overlay_max_bytes = above_zero(size(text))?,
+        keys::FS_MAX_SEGMENTS => {
+            config.fs_compaction.max_segments = number(text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::FS_MIN_MERGE => {
+            config.fs_compaction.min_merge = number(text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::FS_MAX_SPACE_AMPLIFICATION => {
+            let percent = number::<NonZeroU32>(text).ok_or(Refusal::NotAccepted)?;
+            config.fs_compaction.max_space_amplification_percent = percent.get();
+        }
         keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
         keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
         keys::MODE => mode(text)?,
@@ -114,7 +127,8 @@ fn switch(text: &str) -> Result<bool, Refusal> {
 fn backend(text: &str) -> Result<Backend, Refusal> {
     match text.to_ascii_lowercase().as_str() {
         "memory" | "jobmanager" => Ok(Backend::Memory),
-        "fs" | "filesystem" | "hashmap" | "rocksdb" => Err(Refusal::NotYet("use memory")),
+        "fs" | "filesystem" | "hashmap" => Ok(Backend::Fs),
+        "rocksdb" => Err(Refusal::NotYet("use fs")),
         _ => Err(Refusal::NotAccepted),
     }
 }

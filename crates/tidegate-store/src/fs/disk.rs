@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
-use crate::{Determinacy, Operation, PublishOutcome, StorageError, StoragePath};
+use crate::{Determinacy, LinkOutcome, Operation, PublishOutcome, StorageError, StoragePath};
 
 /// A step that changes the disk. Tests make each of them fail in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +178,34 @@ impl Disk {
                 let determinacy = determinacy_of_rename(error.kind());
                 Err(StorageError::from_io(Operation::Publish, shown(target), determinacy, error))
             }
+        }
+    }
+
+    /// Gives a file, which is durable, a second name.
+    pub(super) fn link(&self, file: &Path, new: &Path) -> Result<LinkOutcome, StorageError> {
+        let directory = new.parent().unwrap_or(&self.root);
+        self.ensure_directory(directory)?;
+        let linked = self.step(Step::Rename, new).and_then(|()| fs::hard_link(file, new));
+        match linked {
+            Ok(()) => {
+                self.sync_directory(directory, Determinacy::Indeterminate)?;
+                Ok(LinkOutcome::Linked)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::AlreadyExists => Err(StorageError::AlreadyExists { path: shown(new) }),
+                // Too many links, another file system, or one without links.
+                ErrorKind::TooManyLinks
+                | ErrorKind::CrossesDevices
+                | ErrorKind::Unsupported
+                | ErrorKind::PermissionDenied => Ok(LinkOutcome::NotSupported),
+                ErrorKind::NotFound if !file.exists() => {
+                    Err(StorageError::Missing { path: shown(file) })
+                }
+                kind => {
+                    let determinacy = determinacy_of_rename(kind);
+                    Err(StorageError::from_io(Operation::Publish, shown(new), determinacy, error))
+                }
+            },
         }
     }
 
