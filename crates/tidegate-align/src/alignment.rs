@@ -145,9 +145,11 @@ impl Alignment {
         }
         self.active -= 1;
         let newest = self.channels[channel].newest;
-        let lacking: Vec<CheckpointId> = self.pending.iter().map(|p| p.barrier.checkpoint).collect();
+        let lacking: Vec<CheckpointId> =
+            self.pending.iter().map(|p| p.barrier.checkpoint).collect();
         for id in lacking.into_iter().filter(|id| newest < Some(*id)) {
-            let index = self.position(id).expect("an end settles only checkpoints that it completes");
+            let index =
+                self.position(id).expect("an end settles only checkpoints that it completes");
             self.pending[index].missing -= 1;
             if self.pending[index].missing == 0 {
                 self.complete(index, actions);

@@ -16,7 +16,7 @@
 
 use std::fmt;
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, Sender, TryRecvError, unbounded};
 use tidegate_types::{Barrier, CheckpointId};
 
 use crate::Message;
@@ -89,12 +89,17 @@ impl<T> Output<T> {
         self.put(Message::Data(item))
     }
 
-    /// Whether there is a credit left.
-    pub fn has_room(&mut self) -> bool {
-        if self.left <= 0 {
-            self.left += self.credits.try_iter().map(signed).sum::<isize>();
+    /// Whether there is a credit left. Without one, and without anybody who could give one, the
+    /// channel is [`Disconnected`].
+    pub fn has_room(&mut self) -> Result<bool, Disconnected> {
+        while self.left <= 0 {
+            match self.credits.try_recv() {
+                Ok(credits) => self.left += signed(credits),
+                Err(TryRecvError::Empty) => return Ok(false),
+                Err(TryRecvError::Disconnected) => return Err(Disconnected),
+            }
         }
-        self.left > 0
+        Ok(true)
     }
 
     /// How many items have been sent without a credit.
@@ -109,7 +114,7 @@ impl<T> Output<T> {
 
     /// Waits for a credit.
     pub fn wait_for_room(&mut self) -> Result<(), Disconnected> {
-        while !self.has_room() {
+        while !self.has_room()? {
             self.left += signed(self.credits.recv().map_err(|_| Disconnected)?);
         }
         Ok(())
@@ -141,6 +146,18 @@ impl<T> Output<T> {
     }
 }
 
+impl<T> Inputs<T> {
+    /// How many channels there are.
+    pub fn len(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.channels.is_empty()
+    }
+}
+
 impl<T> Input<T> {
     /// A channel of somebody else's making.
     pub(crate) fn plain(data: Receiver<Message<T>>) -> Self {
@@ -166,7 +183,10 @@ fn signed(credits: usize) -> isize {
 impl<T> fmt::Debug for Output<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { channel, left, .. } = self;
-        f.debug_struct("Output").field("channel", channel).field("left", left).finish_non_exhaustive()
+        f.debug_struct("Output")
+            .field("channel", channel)
+            .field("left", left)
+            .finish_non_exhaustive()
     }
 }
 

@@ -144,6 +144,9 @@ impl<T: Clone> InputGate<T> {
     /// Takes back the rest of the item that was handed out last, to hand it out again first.
     pub fn put_back(&mut self, channel: usize, item: T) {
         self.calls_to_look = 0;
+        if self.since.is_some() {
+            self.processed = self.processed.saturating_sub((self.weigh)(&item));
+        }
         if self.handed_restored {
             self.restored.push_front((channel, item));
         } else {

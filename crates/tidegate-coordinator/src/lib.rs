@@ -66,6 +66,7 @@ mod coordinator;
 mod discard;
 mod error;
 mod event;
+mod in_flight;
 mod locate;
 mod maintain;
 mod paths;
@@ -89,6 +90,7 @@ pub use coordinator::Coordinator;
 pub use discard::discard;
 pub use error::{FileFault, FileProblem, PublishError, RestoreError, SkippedCheckpoint};
 pub use event::{Action, Discarded, Event, PendingPublication};
+pub use in_flight::{IN_FLIGHT, InFlightHead, InFlightSelection, registered_in_flight};
 pub use locate::{LocatedCheckpoint, locate, locate_in};
 pub use maintain::{next_checkpoint_id, remove_incomplete};
 pub use paths::CheckpointPaths;
@@ -99,6 +101,8 @@ pub use redistribute::{RestoredItem, RestoredList};
 pub use registry::SharedStateRegistry;
 pub use resolve::FileResolver;
 pub use retention::{Fate, JobStatus, fate};
-pub use statistics::{CheckpointStatistics, CheckpointStatus, Counts, Statistics};
+pub use statistics::{
+    CheckpointStatistics, CheckpointStatus, Counts, Statistics, SubtaskStatistics,
+};
 pub use topology::{JobInfo, TaskTopology, Topology};
 pub use verify::verify;

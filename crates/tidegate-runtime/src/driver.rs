@@ -167,6 +167,7 @@ impl Driver {
             }
             Action::NotifyAborted(checkpoint, reason) => {
                 tracing::warn!(%checkpoint, "checkpoint aborted: {reason}");
+                attempt?.aborted(checkpoint);
                 None
             }
             Action::Discard(discarded) => {

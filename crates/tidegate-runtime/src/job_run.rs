@@ -188,6 +188,7 @@ impl JobRun {
             storage: Arc::clone(&self.driver.place.storage),
             paths: self.driver.place.paths.clone(),
             restore,
+            alignment: self.config.alignment(),
         });
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.state(JobState::Running);

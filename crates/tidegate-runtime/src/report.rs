@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Inject(Barrier),
     /// The checkpoint is complete and durable.
     Completed(CheckpointId),
+    /// Nobody waits for the checkpoint any more.
+    Aborted(CheckpointId),
     /// All input is processed and all output is committed: end.
     Finish,
 }

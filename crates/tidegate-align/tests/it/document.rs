@@ -154,7 +154,8 @@ fn what_is_remembered_is_bounded() {
     let mut alignment = Alignment::new(2, AlignmentMode::AtLeastOnce);
     let mut aborted = 0;
     for id in 1..=1_000 {
-        let _ = alignment.on(Event::GivenUp { checkpoint: CheckpointId::new(10_000 + id).unwrap() });
+        let _ =
+            alignment.on(Event::GivenUp { checkpoint: CheckpointId::new(10_000 + id).unwrap() });
         let actions = alignment.on(Event::Barrier { channel: 0, barrier: barrier(id) });
         aborted += actions.filter(|action| matches!(action, Action::Abort { .. })).count();
     }

@@ -170,7 +170,8 @@ fn every_interleaving_keeps_the_cut_unaligned_in_place() {
 
 #[test]
 fn every_interleaving_keeps_the_cut_unaligned_and_announced() {
-    let states = explore_all(AlignmentMode::Unaligned, Word::Announced, [true, everything(), false]);
+    let states =
+        explore_all(AlignmentMode::Unaligned, Word::Announced, [true, everything(), false]);
     assert!(states > 200_000, "only {states} states were visited");
 }
 

@@ -175,7 +175,9 @@ impl<const N: usize, const M: usize> World<N, M> {
                 self.captured[channel] |= u64::from(self.capturing[channel]) << position;
                 return true;
             }
-            Word::Barrier(n) | Word::Announced(n) => Event::Barrier { channel, barrier: barrier(n) },
+            Word::Barrier(n) | Word::Announced(n) => {
+                Event::Barrier { channel, barrier: barrier(n) }
+            }
             Word::Savepoint(n) => {
                 let kind = SnapshotKind::Savepoint;
                 Event::Barrier { channel, barrier: Barrier { kind, ..barrier(n) } }
