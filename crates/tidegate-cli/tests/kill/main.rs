@@ -4,6 +4,7 @@
 //! `TIDEGATE_KILL_RUNS` sets the number of runs of each test (`cargo xtask soak`), and
 //! `TIDEGATE_SEED` repeats the random choices of a failed run, which prints its seed.
 
+mod alignment;
 mod input;
 mod job;
 
