@@ -251,6 +251,9 @@ impl Driver {
                 } else {
                     tracing::debug!(%checkpoint, "checkpoint aborted: {reason}");
                 }
+                if let Some(attempt) = attempt {
+                    attempt.aborted(checkpoint);
+                }
                 match (self.savepoints.aborted(checkpoint, &reason.to_string()), attempt) {
                     (Some(Afterwards::Stop { drain: false }), Some(attempt)) => attempt.resume(),
                     (Some(Afterwards::Stop { drain: true }), _) => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
+use tidegate_align::AlignmentMode;
 use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
@@ -39,6 +40,7 @@ pub(crate) struct JobRun {
     graph: Graph,
     topology: Topology,
     backend: Arc<dyn StateBackend>,
+    alignment: AlignmentMode,
     allow_non_restored: bool,
     driver: Driver,
     backoff: RestartBackoff,
@@ -97,6 +99,7 @@ impl JobRun {
             graph,
             topology,
             backend,
+            alignment: config.alignment(),
             allow_non_restored: options.allow_non_restored,
             driver,
             backoff: RestartBackoff::new(config.restart_strategy, random()),
@@ -217,6 +220,7 @@ impl JobRun {
             paths: self.driver.place.paths.clone(),
             savepoints: self.driver.savepoints.places(),
             restore,
+            alignment: self.alignment,
         });
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));

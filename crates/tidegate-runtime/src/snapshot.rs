@@ -8,12 +8,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use tidegate_align::{AlignmentMode, AlignmentStats};
 use tidegate_coordinator::{Acknowledgement, SubtaskStats};
 use tidegate_state::SnapshotTarget;
-use tidegate_types::{Barrier, OperatorUid, RegisteredState, Subtask, SubtaskState, TaskId};
+use tidegate_types::{
+    Barrier, OperatorUid, RegisteredState, SnapshotKind, Subtask, SubtaskState, TaskId,
+};
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
+use crate::in_flight::ChannelJob;
 use crate::report::Report;
 use crate::task::AttemptContext;
 
@@ -37,12 +41,19 @@ pub(crate) struct OperatorSnapshot {
 /// Goes down a chain with the barrier and takes each operator's job.
 pub(crate) struct SnapshotBuilder {
     barrier: Barrier,
+    announces: bool,
     jobs: Vec<(OperatorUid, OperatorJob)>,
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(barrier: Barrier) -> Self {
-        Self { barrier, jobs: Vec::new() }
+    pub(crate) fn new(barrier: Barrier, mode: AlignmentMode) -> Self {
+        let announces = mode.announces() && barrier.kind == SnapshotKind::Checkpoint;
+        Self { barrier, announces, jobs: Vec::new() }
+    }
+
+    /// Whether the barrier may overtake data on its way.
+    pub(crate) fn announces(&self) -> bool {
+        self.announces
     }
 
     pub(crate) fn barrier(&self) -> Barrier {
@@ -54,7 +65,7 @@ impl SnapshotBuilder {
     }
 
     pub(crate) fn finish(self, origin: SnapshotOrigin) -> TaskSnapshot {
-        TaskSnapshot { barrier: self.barrier, jobs: self.jobs, origin }
+        TaskSnapshot { barrier: self.barrier, jobs: self.jobs, channels: None, origin }
     }
 }
 
@@ -63,7 +74,10 @@ impl SnapshotBuilder {
 pub(crate) struct SnapshotOrigin {
     pub(crate) task: TaskId,
     pub(crate) subtask: Subtask,
+    pub(crate) start_delay: Duration,
     pub(crate) alignment: Duration,
+    /// Bytes of the records that were processed during the alignment.
+    pub(crate) processed: u64,
     pub(crate) synchronous: Duration,
 }
 
@@ -71,7 +85,28 @@ pub(crate) struct SnapshotOrigin {
 pub(crate) struct TaskSnapshot {
     barrier: Barrier,
     jobs: Vec<(OperatorUid, OperatorJob)>,
+    /// Records in flight, and the operator whose they are.
+    channels: Option<(OperatorUid, ChannelJob)>,
     origin: SnapshotOrigin,
+}
+
+impl TaskSnapshot {
+    pub(crate) fn barrier(&self) -> Barrier {
+        self.barrier
+    }
+
+    /// Adds what the barrier had overtaken, when that is known.
+    pub(crate) fn with_channels(
+        mut self,
+        operator: OperatorUid,
+        channels: ChannelJob,
+        stats: AlignmentStats,
+    ) -> Self {
+        self.channels = Some((operator, channels));
+        self.origin.alignment = stats.duration;
+        self.origin.processed = stats.processed;
+        self
+    }
 }
 
 /// The snapshot threads of one attempt. A task's snapshots run in the order of their barriers.
@@ -190,13 +225,31 @@ fn run(
         let OperatorSnapshot { registered, state } = job(&context)?;
         operators.push((uid, registered, state));
     }
+    let mut persisted = 0;
+    if let Some((uid, job)) = snapshot.channels {
+        // The attempt is in the name, so that a superseded process can never overwrite.
+        let (origin, attempt) = (snapshot.origin, shared.attempt);
+        let name = format!("in-flight-{}-{}-{attempt}", origin.task.get(), origin.subtask.index());
+        let written = job(&context.target, &name)?;
+        persisted = written.length;
+        if !operators.iter().any(|(known, ..)| *known == uid) {
+            operators.push((uid.clone(), Vec::new(), SubtaskState::default()));
+        }
+        let (_, registered, state) =
+            operators.iter_mut().find(|(known, ..)| *known == uid).expect("it was just added");
+        registered.extend(written.registered);
+        state.channels = written.handles;
+    }
     Ok(Acknowledgement {
         checkpoint: snapshot.barrier.checkpoint,
         task: snapshot.origin.task,
         subtask: snapshot.origin.subtask,
         operators,
         stats: SubtaskStats {
+            start_delay: snapshot.origin.start_delay,
             alignment: snapshot.origin.alignment,
+            processed_in_alignment: snapshot.origin.processed,
+            persisted_in_alignment: persisted,
             synchronous: snapshot.origin.synchronous,
             asynchronous: started.elapsed(),
             ..SubtaskStats::default()

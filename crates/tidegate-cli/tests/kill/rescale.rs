@@ -20,7 +20,7 @@ fn storm(seed: u64) {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, random.within(10..=60));
+    let mut job = Job::new(directory.path(), &input, random.within(10..=60), "");
     job.rate = Some(2_000);
     let mut resumed = 0;
     for _ in 0..random.within(3..=6) {

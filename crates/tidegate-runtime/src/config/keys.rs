@@ -51,7 +51,7 @@ const ALL: &[Key] = &[
     key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
-    key(MODE, &[], "EXACTLY_ONCE"),
+    key(MODE, &[], "EXACTLY_ONCE or AT_LEAST_ONCE"),
     key(TIMEOUT, &[], POSITIVE_DURATION),
     key(MIN_PAUSE, &[], DURATION),
     key(MAX_CONCURRENT, &[], FROM_ONE),
