@@ -1,5 +1,6 @@
 //! One job of the storm: started with the real programs, killed, resumed from its own directory.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -20,6 +21,8 @@ pub(crate) struct Job {
     /// Settings that go over the configuration file.
     pub(crate) settings: Vec<String>,
     pub(crate) parallelism: u16,
+    /// It has finished: it has deleted its checkpoints, and there is nothing to be resumed.
+    finished: Cell<bool>,
 }
 
 pub(crate) enum Outcome {
@@ -49,6 +52,7 @@ impl Job {
             output_delay_us: 0,
             settings: Vec::new(),
             parallelism: 2,
+            finished: Cell::new(false),
         }
     }
 
@@ -62,7 +66,10 @@ impl Job {
         while Instant::now() < deadline {
             if let Some(status) = child.try_wait().unwrap() {
                 match status.code() {
-                    Some(0) => return Outcome::Finished,
+                    Some(0) => {
+                        self.finished.set(true);
+                        return Outcome::Finished;
+                    }
                     // The one killed before is not quite gone yet.
                     Some(OWNED) => return Outcome::Killed { resumed: false },
                     _ => panic!("the job failed: {status}\n{}", self.log()),
@@ -72,10 +79,18 @@ impl Job {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        // It may be hit between the end of the job and that of the process.
+        if self.log().trim_end().ends_with("wordcount: Finished") {
+            self.finished.set(true);
+            return Outcome::Finished;
+        }
         Outcome::Killed { resumed }
     }
 
     pub(crate) fn run_to_the_end(&self) {
+        if self.finished.get() {
+            return;
+        }
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let mut child = self.start(self.resumable());
