@@ -12,12 +12,12 @@ use tidegate_coordinator::{
 use tidegate_runtime::config::JobConfig;
 use tidegate_runtime::control::JobEntry;
 use tidegate_store::{OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 /// Ends the run as `status`. Gives the URI of its newest checkpoint, if one is kept.
 pub(crate) fn settle(
     entry: &JobEntry,
-    since: AttemptId,
+    since: CheckpointId,
     config: &JobConfig,
     status: JobStatus,
 ) -> Result<Option<String>> {

@@ -10,7 +10,9 @@ use tidegate_coordinator::{
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, TaskId};
+use tidegate_types::{
+    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, TaskId,
+};
 
 use crate::attempt::Attempt;
 use crate::beginning::{Beginning, random};
@@ -32,6 +34,7 @@ pub(crate) struct JobRun {
     name: String,
     job: JobId,
     attempt: AttemptId,
+    first_checkpoint: CheckpointId,
     graph: Graph,
     topology: Topology,
     backend: Arc<dyn StateBackend>,
@@ -71,7 +74,7 @@ impl JobRun {
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
         let coordinator = beginning.coordinator(config, &topology);
-        let Beginning { info, place, restored, .. } = beginning;
+        let Beginning { info, place, restored, next, .. } = beginning;
         let storage = StorageThread::start();
         let started = Instant::now();
         let patience = PATIENCE;
@@ -80,6 +83,7 @@ impl JobRun {
             name: name.to_owned(),
             job,
             attempt: info.attempt,
+            first_checkpoint: next,
             graph,
             topology,
             backend,
@@ -98,6 +102,11 @@ impl JobRun {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first number that it gives to a checkpoint.
+    pub(crate) fn first_checkpoint(&self) -> CheckpointId {
+        self.first_checkpoint
     }
 
     pub(crate) fn attempt(&self) -> AttemptId {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
-use tidegate_types::{AttemptId, InvalidId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, InvalidId, JobId};
 
 use crate::config::ConfigError;
 use crate::process::parent_of;
@@ -41,7 +41,9 @@ pub struct RunOptions {
 pub struct RunRecovery {
     /// The job's id, 32 hexadecimal digits.
     pub job_id: String,
-    /// The first attempt of the run: checkpoints of that one and later ones are the run's own.
+    /// The first number that the run could give to a checkpoint: it and later ones are the run's own.
+    pub since_checkpoint: u64,
+    /// The first attempt of the run.
     pub since_attempt: u64,
     /// How often the program was started again.
     pub restarts: u32,
@@ -52,8 +54,8 @@ impl RunRecovery {
         self.job_id.parse().map_err(|error: InvalidId| unreadable(&error))
     }
 
-    pub(crate) fn since(&self) -> AttemptId {
-        AttemptId::new(self.since_attempt)
+    pub(crate) fn since(&self) -> CheckpointId {
+        CheckpointId::new(self.since_checkpoint).unwrap_or(CheckpointId::FIRST)
     }
 
     /// At least this many attempts were there before this one.

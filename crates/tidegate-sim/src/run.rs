@@ -162,7 +162,7 @@ impl<'a> Process<'a> {
         let failed = |source| RestoreError::Storage { path: "sim:".into(), source };
         let owner = OwnerInfo::current("simulated", 1);
         let hold = storage.own(&paths.job_directory(), &owner).map_err(failed)?;
-        let mut survey = survey(&storage, &paths, Some(AttemptId::new(1)))?;
+        let mut survey = survey(&storage, &paths, Some(CheckpointId::FIRST))?;
         let next = next_checkpoint_id(&*storage, &paths).map_err(failed)?;
         survey.newest_own()?;
         remove_abandoned(&*storage, &paths, &survey).map_err(failed)?;
