@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegate_coordinator::{
-    Action, CheckpointPaths, Coordinator, Event, JobInfo, JobStatus, Topology, discard,
-    next_checkpoint_id, remove_abandoned, survey,
+    Action, CheckpointPaths, CompletedCheckpoint, Coordinator, Event, JobInfo, JobStatus, Topology,
+    discard, next_checkpoint_id, remove_abandoned, survey,
 };
 use tidegate_runtime::config::JobConfig;
 use tidegate_runtime::control::JobEntry;
@@ -47,6 +47,6 @@ pub(crate) fn settle(
             discard(&*storage, &paths, &discarded)?;
         }
     }
-    let newest = coordinator.latest_completed().map(|completed| completed.checkpoint());
+    let newest = coordinator.latest_completed().map(CompletedCheckpoint::checkpoint);
     Ok(newest.map(|newest| format!("{}/{}", storage.uri(), paths.checkpoint(newest))))
 }

@@ -324,7 +324,7 @@ mod tests {
         let (job_name, attempt) = ("test".to_owned(), AttemptId::new(1));
         let info = JobInfo { job_id, job_name, attempt };
         let coordinator = Coordinator::new(config, topology, info, CheckpointId::FIRST, None);
-        let started = Instant::now() - Duration::from_secs(1);
+        let started = Instant::now();
         let (_stop, stops) = unbounded();
         let mut driver = Driver {
             coordinator,
@@ -339,7 +339,10 @@ mod tests {
             status: Arc::new(StatusBoard::new(started)),
             patience: Duration::from_millis(30),
         };
-        driver.tell(Event::Tick);
+        // A millisecond after its start, a checkpoint is due.
+        while driver.coordinator.pending().count() == 0 {
+            driver.tell(Event::Tick);
+        }
         driver.tell(Event::Acknowledged(Acknowledgement {
             checkpoint: CheckpointId::FIRST,
             task: TaskId::new(0),

@@ -138,7 +138,12 @@ mod tests {
             overrides: vec![("a".to_owned(), "b = c".to_owned())],
             conf_dir: Some("/etc/tidegate".into()),
             take_over: true,
-            recovery: Some(RunRecovery { job_id: "ab".repeat(16), since_attempt: 3, restarts: 2 }),
+            recovery: Some(RunRecovery {
+                job_id: "ab".repeat(16),
+                since_checkpoint: 8,
+                since_attempt: 3,
+                restarts: 2,
+            }),
             supervisor_process_id: Some(17),
         };
         assert_eq!(RunOptions::from_json(&options.to_json().unwrap()).unwrap(), options);

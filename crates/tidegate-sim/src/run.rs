@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_coordinator::{
-    Action, CheckpointPaths, Coordinator, CoordinatorConfig, Discarded, Event,
+    Action, CheckpointPaths, CompletedCheckpoint, Coordinator, CoordinatorConfig, Discarded, Event,
     ExternalizedCheckpointCleanup, FailureReason, Fate, FileResolver, JobInfo, JobStatus,
     RestoreError, TaskTopology, Topology, discard, fate, next_checkpoint_id, publish_owned,
     remove_abandoned, survey,
@@ -194,7 +194,7 @@ impl<'a> Process<'a> {
 
     /// The tasks go on from the newest complete checkpoint.
     fn restore(&mut self) -> Result<(), StorageError> {
-        let newest = self.coordinator.latest_completed().map(|newest| newest.metadata());
+        let newest = self.coordinator.latest_completed().map(CompletedCheckpoint::metadata);
         let newest = newest.cloned().or_else(|| self.begun_with.clone());
         self.barriers.clear();
         let Some(metadata) = newest else {

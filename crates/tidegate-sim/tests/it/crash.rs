@@ -57,7 +57,7 @@ fn complete_and_used(run: &SimRun, storage: &SimStorage) -> (Vec<u64>, BTreeSet<
 fn check_found(run: &SimRun, storage: &SimStorage) {
     let (complete, _) = complete_and_used(run, storage);
     let newest = complete.last().copied();
-    let told = run.told().map(|told| told.get());
+    let told = run.told().map(CheckpointId::get);
     assert!(newest >= told, "{newest:?} is found, {told:?} was complete: {:#?}", storage.trace());
     let copy = storage.copy();
     let next = next_checkpoint_id(&copy, run.paths()).unwrap().get();
