@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use tidegate_coordinator::{Acknowledgement, SubtaskStats};
 use tidegate_state::SnapshotTarget;
 use tidegate_types::{Barrier, OperatorUid, RegisteredState, Subtask, SubtaskState, TaskId};
 
 use crate::cancel::Cancel;
+use crate::driver::PATIENCE;
 use crate::error::TaskError;
 use crate::report::Report;
 use crate::task::AttemptContext;
@@ -78,6 +79,9 @@ pub(crate) struct TaskSnapshot {
 pub(crate) struct SnapshotThreads {
     queue: Option<Sender<TaskSnapshot>>,
     threads: Vec<JoinHandle<()>>,
+    // Carries nothing: it is closed when the last thread has ended.
+    ended: Receiver<()>,
+    patience: Duration,
 }
 
 /// Where tasks put their snapshots.
@@ -101,17 +105,22 @@ impl SnapshotThreads {
         cancel: &Cancel,
     ) -> Self {
         let (queue, jobs) = unbounded();
+        let (alive, ended) = bounded(0);
         let threads = (0..count)
             .map(|index| {
+                let alive: Sender<()> = alive.clone();
                 let (jobs, shared) = (jobs.clone(), Arc::clone(shared));
                 let (reports, cancel) = (reports.clone(), cancel.clone());
                 std::thread::Builder::new()
                     .name(format!("snapshot-{index}"))
-                    .spawn(move || work(&jobs, &shared, &reports, &cancel))
+                    .spawn(move || {
+                        let _alive = alive;
+                        work(&jobs, &shared, &reports, &cancel);
+                    })
                     .expect("the system has a thread for snapshots")
             })
             .collect();
-        Self { queue: Some(queue), threads }
+        Self { queue: Some(queue), threads, ended, patience: PATIENCE }
     }
 
     pub(crate) fn queue(&self) -> SnapshotQueue {
@@ -122,6 +131,11 @@ impl SnapshotThreads {
 impl Drop for SnapshotThreads {
     fn drop(&mut self) {
         self.queue = None;
+        if matches!(self.ended.recv_timeout(self.patience), Err(RecvTimeoutError::Timeout)) {
+            // What they still write is of no checkpoint, and removed when a job next runs there.
+            tracing::warn!("a snapshot is still being written: its storage does not answer");
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A panic in there was reported as a decline by `work` or is the end of the attempt.
             let _ = thread.join();
@@ -197,4 +211,58 @@ fn run(
             ..SubtaskStats::default()
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_coordinator::CheckpointPaths;
+    use tidegate_state::MemoryStateBackend;
+    use tidegate_store::MemoryStorage;
+    use tidegate_types::{
+        AttemptId, CheckpointId, JobId, MaxParallelism, Parallelism, SnapshotKind,
+    };
+
+    use super::*;
+    use crate::cancel::CancelSource;
+
+    #[test]
+    fn nobody_waits_for_a_snapshot_that_hangs() {
+        let job = JobId::from_bytes([1; 16]);
+        let shared = Arc::new(AttemptContext {
+            job,
+            attempt: AttemptId::new(1),
+            max_parallelism: MaxParallelism::DEFAULT,
+            parallelism: vec![Parallelism::ONE],
+            edges: Vec::new(),
+            backend: Arc::new(MemoryStateBackend::with_max_state_size(1)),
+            storage: Arc::new(MemoryStorage::new()),
+            paths: CheckpointPaths::of_job(job),
+            restore: None,
+        });
+        let (reports, _reports) = unbounded();
+        let (_source, cancel) = CancelSource::new();
+        let mut threads = SnapshotThreads::start(2, &shared, &reports, &cancel);
+        threads.patience = Duration::from_millis(20);
+        let (release, hangs) = bounded::<()>(0);
+        let (checkpoint, kind) = (CheckpointId::FIRST, SnapshotKind::Checkpoint);
+        let barrier = Barrier { checkpoint, kind, triggered_at_ms: 0 };
+        let mut snapshot = SnapshotBuilder::new(barrier);
+        let uid = OperatorUid::new("hangs").unwrap();
+        snapshot.add(
+            uid,
+            Box::new(move |_| {
+                let _ = hangs.recv();
+                Ok(OperatorSnapshot::default())
+            }),
+        );
+        threads.queue().submit(snapshot.finish(SnapshotOrigin {
+            task: TaskId::new(0),
+            subtask: Subtask::new(0, Parallelism::ONE),
+            alignment: Duration::ZERO,
+            synchronous: Duration::ZERO,
+        }));
+        // It comes to its end here, though nothing was released.
+        drop(threads);
+        drop(release);
+    }
 }
