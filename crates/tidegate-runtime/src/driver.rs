@@ -409,7 +409,7 @@ mod tests {
         let (job_name, attempt) = ("test".to_owned(), AttemptId::new(1));
         let info = JobInfo { job_id, job_name, attempt };
         let coordinator = Coordinator::new(config, topology, info, CheckpointId::FIRST, None);
-        let started = Instant::now() - Duration::from_secs(1);
+        let started = Instant::now();
         let (_stop, stops) = unbounded();
         let mut driver = Driver {
             coordinator,
@@ -426,7 +426,10 @@ mod tests {
             savepoints: Savepoints::new(job_id, None),
             restored: None,
         };
-        driver.tell(Event::Tick);
+        // A millisecond after its start, a checkpoint is due.
+        while driver.coordinator.pending().count() == 0 {
+            driver.tell(Event::Tick);
+        }
         driver.tell(Event::Acknowledged(Acknowledgement {
             checkpoint: CheckpointId::FIRST,
             task: TaskId::new(0),

@@ -12,7 +12,7 @@ use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
 use tidegate_store::storage_for_uri;
 use tidegate_types::{
-    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
+    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
 
 use crate::attempt::Attempt;
@@ -37,6 +37,7 @@ pub(crate) struct JobRun {
     name: String,
     job: JobId,
     attempt: AttemptId,
+    first_checkpoint: CheckpointId,
     graph: Graph,
     topology: Topology,
     backend: Arc<dyn StateBackend>,
@@ -75,7 +76,7 @@ impl JobRun {
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
         let coordinator = beginning.coordinator(config, &topology);
-        let Beginning { info, place, restored, .. } = beginning;
+        let Beginning { info, place, restored, next, .. } = beginning;
         let backend = state_backend(config, &place)?;
         let storage = StorageThread::start();
         let started = Instant::now();
@@ -96,6 +97,7 @@ impl JobRun {
             name: name.to_owned(),
             job,
             attempt: info.attempt,
+            first_checkpoint: next,
             graph,
             topology,
             backend,
@@ -114,6 +116,11 @@ impl JobRun {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first number that it gives to a checkpoint.
+    pub(crate) fn first_checkpoint(&self) -> CheckpointId {
+        self.first_checkpoint
     }
 
     pub(crate) fn attempt(&self) -> AttemptId {

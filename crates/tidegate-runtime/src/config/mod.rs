@@ -145,7 +145,7 @@ impl Configuration {
 
     fn insert(&mut self, entry: Entry) -> Result<(), ConfigError> {
         let Some(Key { name, .. }) = keys::find(&entry.key) else {
-            self.warnings.extend(keys::unknown(entry));
+            self.warnings.push(keys::unknown(entry));
             return Ok(());
         };
         match self.entries.get(name) {
