@@ -1,7 +1,7 @@
 //! Slots: what a table keeps under one key, and how that becomes the items of an entry.
 
 use hashbrown::HashMap;
-use tidegate_types::StateKey;
+use tidegate_types::{InvalidKey, StateKey};
 
 use crate::StateValue;
 
@@ -11,6 +11,15 @@ pub(crate) trait Slot: Clone + Send + Sync + 'static {
 
     /// `None` when the items are not those of this slot.
     fn read(items: ItemReader<'_>) -> Option<Self>;
+}
+
+/// The key that all of these bytes are. Bytes behind it would be lost when it is written again, and
+/// with them the key group that the key was found in.
+pub(crate) fn whole_key<K: StateKey>(bytes: &[u8]) -> Result<K, InvalidKey> {
+    let mut rest = bytes;
+    let key = K::decode_key(&mut rest)?;
+    let length = bytes.len();
+    if rest.is_empty() { Ok(key) } else { Err(InvalidKey { expected: "single", length }) }
 }
 
 /// Writes items behind each other, each with its length in front.
@@ -98,7 +107,8 @@ impl<V: StateValue> Slot for ListSlot<V> {
     }
 
     fn read(items: ItemReader<'_>) -> Option<Self> {
-        items.map(V::decode_value).collect::<Option<_>>().map(Self)
+        let values: Vec<V> = items.map(V::decode_value).collect::<Option<_>>()?;
+        (!values.is_empty()).then_some(Self(values))
     }
 }
 
@@ -130,10 +140,9 @@ impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
 
     fn read(mut items: ItemReader<'_>) -> Option<Self> {
         let mut map = HashMap::default();
-        while let Some(mut name) = items.next() {
-            let key = N::decode_key(&mut name).ok().filter(|_| name.is_empty())?;
-            map.insert(key, V::decode_value(items.next()?)?);
+        while let Some(name) = items.next() {
+            map.insert(whole_key(name).ok()?, V::decode_value(items.next()?)?);
         }
-        Some(Self(map))
+        (!map.is_empty()).then_some(Self(map))
     }
 }

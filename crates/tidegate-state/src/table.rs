@@ -13,7 +13,7 @@ use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, OperatorUid, StateKey};
 
 use crate::StateError;
 use crate::backend::{Entry, FrozenTable, StateTable};
-use crate::slot::{ItemReader, ItemWriter, Slot};
+use crate::slot::{ItemReader, ItemWriter, Slot, whole_key};
 
 pub(crate) struct Table<K, S> {
     labels: Labels,
@@ -94,8 +94,7 @@ impl<K: StateKey, S: Slot> Table<K, S> {
 impl<K: StateKey, S: Slot> StateTable for Table<K, S> {
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
         let Labels { operator, state, types } = &self.labels;
-        let mut rest = entry.key;
-        let key = K::decode_key(&mut rest).map_err(|source| StateError::Key {
+        let key = whole_key(entry.key).map_err(|source| StateError::Key {
             operator: operator.clone(),
             state: Arc::clone(state),
             source,

@@ -10,7 +10,7 @@ use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, StateKey};
 
 use crate::StateError;
 use crate::backend::{Entry, FrozenTable, StateTable};
-use crate::slot::{ItemReader, ItemWriter};
+use crate::slot::{ItemReader, ItemWriter, whole_key};
 use crate::table::{Labels, Placed};
 
 /// Which clock a timer follows.
@@ -99,8 +99,7 @@ impl<K: StateKey> TimerTable<K> {
 impl<K: StateKey> StateTable for TimerTable<K> {
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
         let Labels { operator, state, .. } = &self.labels;
-        let mut rest = entry.key;
-        let key = K::decode_key(&mut rest).map_err(|source| StateError::Key {
+        let key = whole_key(entry.key).map_err(|source| StateError::Key {
             operator: operator.clone(),
             state: Arc::clone(state),
             source,

@@ -74,6 +74,13 @@ impl<'a> Cursor<'a> {
         let length = self.u32(expected)?;
         self.take(length as usize, expected)
     }
+
+    fn entry(&mut self) -> Result<Entry<'a>, StateError> {
+        let key = self.bytes("key")?;
+        let count = self.u32("number of items")?;
+        let items = self.bytes("items")?;
+        Ok(Entry { hash: KeyHash::of_bytes(key), key, count, items })
+    }
 }
 
 impl CanonicalReader {
@@ -120,19 +127,37 @@ impl CanonicalReader {
     }
 
     /// Reads every section once, so that no later reading can fail.
+    ///
+    /// The sections must fill the payload in their order: if they could overlap, a short frame
+    /// would take as long as its longest section times the number of key groups.
     pub(crate) fn verify(&self, max: MaxParallelism) -> Result<(), StateError> {
+        let mut end = self.directory + 24 * self.range.count();
         for group in self.range.iter() {
-            for state in 0..self.states.len() {
-                self.entries(group, state, &mut |entry| {
-                    let place = max.key_group_of(entry.hash);
-                    if place == group {
-                        return Ok(());
-                    }
-                    let (operator, found) = (self.operator.clone(), place.get().into());
-                    let expected = "keys of the section's own key group";
-                    Err(StateError::Malformed { operator, offset: self.directory, expected, found })
-                })?;
+            let mut cursor = self.section(group)?;
+            if cursor.offset != end {
+                return Err(cursor.malformed("section behind the one before it", end as u64));
             }
+            end = cursor.payload.len();
+            for _ in &self.states {
+                for _ in 0..cursor.u32("number of entries")? {
+                    let entry = cursor.entry()?;
+                    let place = max.key_group_of(entry.hash);
+                    if place != group {
+                        let found = place.get().into();
+                        return Err(cursor.malformed("keys of the section's own key group", found));
+                    }
+                }
+            }
+            if cursor.offset != end {
+                let left = (end - cursor.offset) as u64;
+                return Err(cursor.malformed("the end of the section", left));
+            }
+        }
+        let behind = (self.frame.len() - HEADER_LENGTH - end) as u64;
+        if behind > 0 {
+            let (operator, offset) = (self.operator.clone(), end);
+            let expected = "the end of the payload";
+            return Err(StateError::Malformed { operator, offset, expected, found: behind });
         }
         Ok(())
     }
@@ -147,11 +172,9 @@ impl CanonicalReader {
         let mut cursor = self.section(group)?;
         for number in 0..=state {
             for _ in 0..cursor.u32("number of entries")? {
-                let key = cursor.bytes("key")?;
-                let count = cursor.u32("number of items")?;
-                let items = cursor.bytes("items")?;
+                let entry = cursor.entry()?;
                 if number == state {
-                    visit(Entry { hash: KeyHash::of_bytes(key), key, count, items })?;
+                    visit(entry)?;
                 }
             }
         }
@@ -166,16 +189,18 @@ impl CanonicalReader {
         let mut cursor = Cursor { operator: &self.operator, payload, offset };
         let (start, length) = (cursor.u64("offset")?, cursor.u64("length")?);
         let checksum = cursor.u64("checksum")?;
-        let end = usize::try_from(start.saturating_add(length)).unwrap_or(usize::MAX);
-        cursor.offset = usize::try_from(start).unwrap_or(usize::MAX);
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let found = xxh3_64(cursor.take(length, "section of a key group")?);
-        cursor.offset = end - length;
+        let place =
+            usize::try_from(start).ok().zip(usize::try_from(start.saturating_add(length)).ok());
+        let section = place.and_then(|(start, end)| Some((start, end, payload.get(start..end)?)));
+        let Some((start, end, section)) = section else {
+            return Err(cursor.malformed("section within the payload", start));
+        };
+        let found = xxh3_64(section);
+        // What is behind the section is not for its entries.
+        let cursor = Cursor { operator: &self.operator, payload: &payload[..end], offset: start };
         if found != checksum {
             return Err(cursor.malformed("bytes of the directory's checksum", found));
         }
-        // What is behind the section is not for its entries.
-        cursor.payload = &payload[..end];
         Ok(cursor)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
+use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal, seal_in_place};
 use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, MemoryStateBackend, RestoredKeyedState, SnapshotResult,
-    SnapshotTarget, StateError, ValueStateDescriptor, conformance,
+    SnapshotTarget, StateError, TimeDomain, ValueStateDescriptor, conformance,
 };
 use tidegate_store::{MemoryStorage, StoragePath};
 use tidegate_types::*;
+use xxhash_rust::xxh3::xxh3_64;
 
 #[test]
 fn it_passes_the_suite_of_all_backends() {
@@ -35,6 +36,10 @@ fn snapshot(cap: u64, keys: u64) -> Result<SnapshotResult, StateError> {
         state.set_current_key(key, key.key_hash());
         value.put(key).unwrap();
     }
+    run(&mut state)
+}
+
+fn run<K: StateKey>(state: &mut KeyedState<K>) -> Result<SnapshotResult, StateError> {
     let job = state.snapshot(CheckpointId::FIRST, SnapshotKind::Checkpoint).unwrap();
     let path = StoragePath::new("chk-1").unwrap();
     let storage = MemoryStorage::new();
@@ -109,6 +114,68 @@ fn forged_keyed_state_is_refused_or_harmless() {
             let _ = restore(&bytes, &result);
         }
     }
+}
+
+/// Where the directory of `forged` begins: behind the names of two timer states and of "levels".
+const DIRECTORY: usize =
+    8 + (5 + "event-time timers".len()) + (5 + "processing-time timers".len()) + (5 + 6);
+
+/// Restores three states without keys, in four sections of twelve bytes, after a change of the
+/// payload that the frame's header does not tell.
+fn forged(change: impl FnOnce(&mut Vec<u8>)) -> Result<Vec<Option<u64>>, StateError> {
+    let result = snapshot(1 << 20, 0).unwrap();
+    let mut payload = bytes_of(&result).split_off(HEADER_LENGTH);
+    assert_eq!(payload.len(), DIRECTORY + 4 * 24 + 4 * 12);
+    change(&mut payload);
+    restore(&seal(FrameKind::KeyedState, &payload), &result)
+}
+
+/// Puts a section's offset, length and checksum into the directory.
+fn point(payload: &mut [u8], group: usize, numbers: [u64; 3]) {
+    let entry = &mut payload[DIRECTORY + 24 * group..][..24];
+    entry.copy_from_slice(&numbers.map(u64::to_le_bytes).concat());
+}
+
+#[test]
+fn sections_that_do_not_fill_the_payload_in_order_are_refused() {
+    let refusal = |change: &dyn Fn(&mut Vec<u8>)| {
+        forged(|payload| change(payload)).expect_err("a forged directory").to_string()
+    };
+    let (first, of_twelve) = (DIRECTORY as u64 + 96, xxh3_64(&[0; 12]));
+    assert_eq!(forged(|_| {}).unwrap(), [None; 6]);
+    // No byte is missing where there is none, and the checksum of no byte is right.
+    let nowhere = refusal(&|payload| point(payload, 1, [1 << 40, 0, xxh3_64(&[])]));
+    assert!(nowhere.contains("section within the payload"), "{nowhere}");
+    let twice = refusal(&|payload| point(payload, 1, [first, 12, of_twelve]));
+    assert!(twice.contains("section behind the one before it"), "{twice}");
+    let behind = refusal(&|payload| payload.push(0));
+    assert!(behind.contains("the end of the payload"), "{behind}");
+    let longer = refusal(&|payload| {
+        payload.push(0);
+        point(payload, 3, [first + 36, 13, xxh3_64(&[0; 13])]);
+    });
+    assert!(longer.contains("the end of the section"), "{longer}");
+}
+
+#[test]
+fn a_key_with_bytes_behind_it_is_no_key() {
+    // Read as one byte, a text of five bytes would be written again under another key group.
+    let backend = MemoryStateBackend::new();
+    let mut texts = KeyedState::<String>::open(&backend, &context(), Vec::new()).unwrap();
+    let value = texts.value(ValueStateDescriptor::<u64>::new("levels")).unwrap();
+    texts.set_current_key("ebb".to_owned(), "ebb".to_owned().key_hash());
+    value.put(1).unwrap();
+    texts.register_timer(TimeDomain::EventTime, 5);
+    let result = run(&mut texts).unwrap();
+    let restored = RestoredKeyedState {
+        handle: result.keyed[0].clone(),
+        manifest: bytes_of(&result).into(),
+        registered: Vec::new(),
+    };
+    let Err(error) = KeyedState::<u8>::open(&backend, &context(), vec![restored]) else {
+        panic!("the timer's key is no u8")
+    };
+    assert!(matches!(error, StateError::Key { .. }), "{error}");
 }
 
 #[test]
