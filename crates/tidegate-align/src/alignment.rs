@@ -153,8 +153,8 @@ impl Alignment {
     fn release(&mut self, actions: &mut Actions) {
         self.aligning = None;
         // A channel that completes an alignment was never told to block: with one channel there
-        // is nobody to unblock.
-        if self.channels.len() > 1 {
+        // is nobody to unblock. Nor is there after an abort that has just said so.
+        if self.channels.len() > 1 && actions.said_last() != Some(Action::UnblockAll) {
             actions.push(Action::UnblockAll);
         }
         self.channels.iter_mut().for_each(|channel| channel.arrived = false);

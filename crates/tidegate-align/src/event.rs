@@ -108,6 +108,11 @@ impl Actions {
         self.list[self.length] = Some(action);
         self.length += 1;
     }
+
+    /// What was said last.
+    pub(crate) fn said_last(&self) -> Option<Action> {
+        self.list[..self.length].last().copied().flatten()
+    }
 }
 
 impl Iterator for Actions {
