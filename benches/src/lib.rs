@@ -1,4 +1,5 @@
 //! Shared workloads of the benchmarks: the same numbers in every run, whoever measures.
+#![forbid(unsafe_code)]
 
 mod metadata;
 mod random;

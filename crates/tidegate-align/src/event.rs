@@ -93,7 +93,7 @@ impl fmt::Display for AbortCause {
 }
 
 /// Up to three actions, in order. Nothing is allocated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actions {
     list: [Option<Action>; Self::MOST],
     taken: usize,

@@ -27,6 +27,10 @@ pub enum TaskError {
     /// A source or a sink failed.
     #[error("source or sink")]
     Connect(#[from] ConnectError),
+    /// A sink could not make output durable; what was written since the last checkpoint has to be
+    /// written again.
+    #[error("output of a sink is lost")]
+    OutputLost(#[source] ConnectError),
     /// A state file of the restored checkpoint could not be read.
     #[error("checkpoint storage")]
     Storage(#[from] StorageError),
@@ -131,6 +135,15 @@ pub enum JobError {
     Setup {
         /// What it returned.
         source: UserError,
+    },
+    /// Output that the checkpoint has prepared cannot be found in it.
+    #[error("output of sink {operator} that the checkpoint has prepared")]
+    Committables {
+        /// The sink.
+        operator: OperatorUid,
+        /// What is wrong with the checkpoint.
+        #[source]
+        source: Box<TaskError>,
     },
     /// A task failed and the restart strategy allows no more restarts.
     #[error("failed after {restarts} restarts; last: subtask {subtask} of {operators}")]

@@ -48,9 +48,9 @@ impl ExitStatus {
             | JobError::Backend { .. }
             | JobError::Storage(StorageError::InvalidUri { .. })
             | JobError::Connect(ConnectError::InputMissing { .. }) => Self::Usage,
-            JobError::Restore(_) | JobError::Connect(ConnectError::Malformed { .. }) => {
-                Self::RestoreRefused
-            }
+            JobError::Restore(_)
+            | JobError::Committables { .. }
+            | JobError::Connect(ConnectError::Malformed { .. }) => Self::RestoreRefused,
             JobError::Storage(StorageError::Owned { .. } | StorageError::OwnershipLost { .. })
             | JobError::Connect(
                 ConnectError::ForeignOutput { .. } | ConnectError::OutputInUse { .. },

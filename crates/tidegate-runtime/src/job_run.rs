@@ -23,7 +23,6 @@ use crate::control::JobState;
 use crate::driver::{AttemptEnd, Driver, Stop};
 use crate::error::{JobError, TaskError};
 use crate::graph::{Graph, Job};
-use crate::lists::all_items;
 use crate::place::CheckpointPlace;
 use crate::run_options::RunOptions;
 use crate::sink::COMMITTABLES;
@@ -70,12 +69,19 @@ impl JobRun {
             // Made here only to be refused before anything is touched.
             RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
         }
+        let begins_anew = |uid: &str| {
+            restored.as_ref().is_none_or(|located| {
+                located.metadata.operators.iter().all(|operator| operator.uid.as_str() != uid)
+            })
+        };
+        graph.inputs.iter().filter(|i| begins_anew(&i.uid)).try_for_each(|i| (i.check)())?;
         let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
         let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
         let attempt = AttemptId::new(earlier + 1);
         let place = place(name, job, attempt, config)?;
-        remove_incomplete(&*place.storage, &place.paths)?;
+        // Asked before the cleaning: a number that was given once is never given again.
         let next = next_checkpoint_id(&*place.storage, &place.paths)?;
+        remove_incomplete(&*place.storage, &place.paths)?;
         let next =
             restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
@@ -165,15 +171,13 @@ impl JobRun {
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.as_ref().map(|(metadata, resolver)| {
-            let plan = RestorePlan::new(metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone() })
+        let restore = newest.map(|(metadata, resolver)| {
+            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
+            let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint: metadata.checkpoint })
         });
         let restore = restore.transpose()?;
-        if let Some((metadata, _)) = &newest {
-            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
-        }
-        self.recover_sinks(newest.as_ref().map(|(metadata, _)| &**metadata))?;
+        self.recover_sinks(restore.as_ref())?;
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -206,10 +210,15 @@ impl JobRun {
         own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
     }
 
-    fn recover_sinks(&self, metadata: Option<&CheckpointMetadata>) -> Result<(), JobError> {
+    fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {
         for sink in &self.graph.sinks {
-            let items = metadata.map_or_else(Vec::new, |m| all_items(m, &sink.uid, COMMITTABLES));
-            let recovery = (sink.recover)(self.job, metadata.map(|m| m.checkpoint), &items)?;
+            let items = restore.map(|restore| restore.all_items(&sink.uid, COMMITTABLES));
+            let items = items.transpose().map_err(|source| {
+                let (operator, source) = (sink.uid.clone(), Box::new(source));
+                JobError::Committables { operator, source }
+            })?;
+            let checkpoint = restore.map(|restore| restore.checkpoint);
+            let recovery = (sink.recover)(self.job, checkpoint, &items.unwrap_or_default())?;
             if !recovery.taken_back.is_empty() {
                 tracing::warn!(
                     "sink {}: took back the output of later checkpoints, which will come again: {}",

@@ -85,6 +85,7 @@ impl<K: StateKey> KeyedState<K> {
     }
 
     /// Registers one value for each key.
+    #[expect(clippy::needless_pass_by_value, reason = "as the other kinds take their descriptors")]
     pub fn value<V: StateValue>(
         &mut self,
         descriptor: ValueStateDescriptor<V>,

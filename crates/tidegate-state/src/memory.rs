@@ -111,7 +111,7 @@ impl KeyedStateBackend for MemoryKeyedState {
             let number = reader.states().iter().position(|(name, _)| *name == state.name);
             let groups = reader.range().intersection(key_groups);
             let groups = groups.into_iter().flat_map(KeyGroupRange::iter);
-            for (group, number) in groups.flat_map(|group| number.map(|number| (group, number))) {
+            for (group, number) in groups.filter_map(|group| Some((group, number?))) {
                 reader.entries(group, number, &mut |entry| table.load(group, entry))?;
             }
         }

@@ -53,7 +53,7 @@ impl<'a> ItemWriter<'a> {
 }
 
 /// Gives the items that an [`ItemWriter`] wrote.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct ItemReader<'a> {
     bytes: &'a [u8],
 }

@@ -45,3 +45,8 @@ pub use tidegate_runtime::{
 };
 pub use tidegate_state::{ListState, MapState, StateError, StateValue, ValueState};
 pub use tidegate_types::{Parallelism, StateKey};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -2,13 +2,14 @@
 //!
 //! A word is a maximal run of Unicode alphanumeric characters, lower-cased. The job is killed,
 //! resumed and rescaled in Tidegate's tests; its output is the same every time.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use tidegate::{FileSink, FileSource, Job, UserError};
+use tidegate::{FileSink, FileSource, Job};
 
 /// Counts the words of text files, with exactly-once checkpoints.
 #[derive(Parser)]
@@ -27,10 +28,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tidegate::run("wordcount", move |job| build(job, arguments))
+    tidegate::run("wordcount", move |job| {
+        build(job, arguments);
+        Ok(())
+    })
 }
 
-fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
+fn build(job: &Job, arguments: Arguments) {
     let lines = job.source("lines", FileSource::lines(arguments.input));
     lines
         .rate_limit(arguments.rate)
@@ -47,7 +51,6 @@ fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
             })
         })
         .sink("output", FileSink::new(arguments.output));
-    Ok(())
 }
 
 fn split_words(line: &str, mut emit: impl FnMut(String)) {

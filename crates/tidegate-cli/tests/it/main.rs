@@ -3,5 +3,8 @@
 
 mod control;
 mod inspect;
+mod mistakes;
+#[path = "../common/programs.rs"]
+mod programs;
 mod run;
 mod tool;

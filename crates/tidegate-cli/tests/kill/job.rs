@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::programs::programs;
 
 /// The exit status of a job whose directory another process still owns.
 const OWNED: i32 = 4;
@@ -48,6 +49,9 @@ impl Job {
     pub(crate) fn run_and_kill_after(&self, life: Duration, alone: bool) -> Outcome {
         let resume = self.resumable();
         let resumed = resume.is_some();
+        if !resumed && self.has_finished() {
+            return Outcome::Finished;
+        }
         // Without a supervisor there is no `-s`, so only a first run can be alone.
         let mut child = if alone && !resumed { self.start_alone() } else { self.start(resume) };
         let deadline = Instant::now() + life;
@@ -63,14 +67,21 @@ impl Job {
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
-        child.wait().unwrap();
-        Outcome::Killed { resumed }
+        match child.wait().unwrap().code() {
+            // It was faster than we were.
+            Some(0) => Outcome::Finished,
+            _ => Outcome::Killed { resumed },
+        }
     }
 
     pub(crate) fn run_to_the_end(&self) {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let mut child = self.start(self.resumable());
+            let resume = self.resumable();
+            if resume.is_none() && self.has_finished() {
+                return;
+            }
+            let mut child = self.start(resume);
             let status = loop {
                 if let Some(status) = child.try_wait().unwrap() {
                     break status;
@@ -101,6 +112,14 @@ impl Job {
         let mut resumable: Vec<_> = jobs.into_iter().filter(complete).collect();
         assert!(resumable.len() <= 1, "one job, one directory: {resumable:?}");
         resumable.pop()
+    }
+
+    /// Whether a job that has no checkpoint is one that came to its end: it deletes them as the last
+    /// thing it does, and may be killed between that and its exit. Before its first checkpoint
+    /// there is no output either.
+    fn has_finished(&self) -> bool {
+        let output = std::fs::read_dir(&self.output).into_iter().flatten();
+        output.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
     }
 
     fn start(&self, resume: Option<PathBuf>) -> Child {
@@ -136,22 +155,4 @@ impl Job {
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-}
-
-/// Where the release programs are. Built here, so that the test never runs old ones.
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release", "--bins"])
-            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights"])
-            .current_dir(&root)
-            .status()
-            .unwrap();
-        assert!(built.success(), "the programs cannot be built");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        target.join("release")
-    })
 }

@@ -3,9 +3,12 @@
 //!
 //! `TIDEGATE_KILL_RUNS` sets the number of runs of each test (`cargo xtask soak`), and
 //! `TIDEGATE_SEED` repeats the random choices of a failed run, which prints its seed.
+#![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod input;
 mod job;
+#[path = "../common/programs.rs"]
+mod programs;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,7 +69,7 @@ fn committed_lines(output: &Path) -> BTreeMap<String, usize> {
             continue;
         }
         let text = std::fs::read_to_string(entry.path()).unwrap();
-        assert!(text.ends_with('\n'), "{:?} ends in the middle of a line", entry.path());
+        assert!(text.ends_with('\n'), "{} is cut off", entry.path().display());
         for line in text.lines() {
             *lines.entry(line.to_owned()).or_default() += 1;
         }

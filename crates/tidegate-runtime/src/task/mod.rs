@@ -12,17 +12,18 @@ use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
 use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
-    AttemptId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism, StateHandle,
-    Subtask, TaskId,
+    AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
+    StateHandle, Subtask, TaskId,
 };
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
+use crate::lists::restored_items;
 use crate::report::{Command, Report};
 use crate::snapshot::SnapshotQueue;
 
 pub(crate) use gate::GateTask;
-pub(crate) use source::SourceTask;
+pub(crate) use source::{SourceInput, SourceTask};
 
 /// What all tasks of one attempt share.
 pub(crate) struct AttemptContext {
@@ -43,6 +44,20 @@ pub(crate) struct AttemptContext {
 pub(crate) struct Restore {
     pub(crate) plan: RestorePlan,
     pub(crate) resolver: FileResolver,
+    pub(crate) checkpoint: CheckpointId,
+}
+
+impl Restore {
+    /// The items of an operator's list, of all of its subtasks.
+    pub(crate) fn all_items(
+        &self,
+        uid: &OperatorUid,
+        list: &str,
+    ) -> Result<Vec<Vec<u8>>, TaskError> {
+        let all = Subtask::all(Parallelism::ONE).map(|only| self.plan.for_subtask(uid, only));
+        let items = all.map(|state| restored_items(&state, &self.resolver, list));
+        Ok(items.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().flatten().collect())
+    }
 }
 
 /// What one subtask of a task knows of the world.
@@ -69,7 +84,7 @@ impl TaskContext {
             key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
             attempt: self.shared.attempt,
         };
-        let Some(Restore { plan, resolver }) = &self.shared.restore else {
+        let Some(Restore { plan, resolver, .. }) = &self.shared.restore else {
             return Ok((context, Vec::new()));
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::RecvTimeoutError;
-use tidegate_connect::{BoxedReader, Poll, RateLimiter, SplitSource};
+use parking_lot::Mutex;
+use tidegate_connect::{BoxedReader, ConnectError, Poll, RateLimiter, SplitSource};
 use tidegate_state::list_handle;
 use tidegate_types::{Barrier, Distribution, OperatorUid};
 
@@ -39,6 +40,28 @@ pub(crate) struct SourceTask<S: SplitSource> {
     down: Box<dyn Push<S::Record>>,
 }
 
+/// A source with its splits, which are found once: what one subtask leaves out because it is
+/// another one's must be the same for both, even while files come and go.
+pub(crate) struct SourceInput<S: SplitSource> {
+    source: Arc<S>,
+    splits: Mutex<Option<Vec<S::Split>>>,
+}
+
+impl<S: SplitSource> SourceInput<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source: Arc::new(source), splits: Mutex::new(None) }
+    }
+
+    /// All splits, from their beginnings.
+    pub(crate) fn splits(&self) -> Result<Vec<S::Split>, ConnectError> {
+        let mut found = self.splits.lock();
+        match &*found {
+            Some(splits) => Ok(splits.clone()),
+            None => Ok(found.insert(self.source.splits()?).clone()),
+        }
+    }
+}
+
 enum Step {
     More,
     Wait(Duration),
@@ -49,20 +72,26 @@ impl<S: SplitSource> SourceTask<S> {
     /// Takes up the restored splits, or this subtask's share of all splits on a fresh start.
     pub(crate) fn open(
         uid: OperatorUid,
-        source: Arc<S>,
+        input: &SourceInput<S>,
         rate: Option<NonZeroU64>,
         down: Box<dyn Push<S::Record>>,
         context: &TaskContext,
     ) -> Result<Self, TaskError> {
         let subtask = context.subtask;
-        let waiting = match &context.shared.restore {
+        let restored = match &context.shared.restore {
             Some(restore) => {
                 let state = restore.plan.for_subtask(&uid, subtask);
-                let items = restored_items(&state, &restore.resolver, SPLITS)?;
+                restored_items(&state, &restore.resolver, SPLITS)?
+            }
+            None => None,
+        };
+        let waiting = match restored {
+            Some(items) => {
                 items.iter().map(|item| S::decode_split(item)).collect::<Result<_, _>>()?
             }
+            // The job starts anew, or it is this source that is new in it.
             None => {
-                let all = source.splits()?.into_iter().skip(usize::from(subtask.index()));
+                let all = input.splits()?.into_iter().skip(usize::from(subtask.index()));
                 all.step_by(usize::from(subtask.parallelism().get())).collect()
             }
         };
@@ -70,6 +99,7 @@ impl<S: SplitSource> SourceTask<S> {
         let share = |n: NonZeroU64| n.get() / u64::from(subtask.parallelism().get());
         let limiter =
             rate.map(|n| RateLimiter::new(NonZeroU64::new(share(n)).unwrap_or(NonZeroU64::MIN)));
+        let source = Arc::clone(&input.source);
         Ok(Self { uid, source, waiting, reader: None, limiter, started: Instant::now(), down })
     }
 

@@ -19,7 +19,7 @@ impl<V: StateValue> ValueState<V> {
 
     /// A copy of the value, if there is one.
     pub fn get(&self) -> Result<Option<V>, StateError> {
-        self.read(|value| value.cloned())
+        self.read(|value: Option<&V>| value.cloned())
     }
 
     /// Shows the value in place, without copying it.
