@@ -9,8 +9,7 @@ use tidegate_types::{RegisteredState, StateKey, StateKind};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::StateValue;
-use crate::schema::Migration;
-use crate::slot::Decode;
+use crate::schema::{Earlier, Migration};
 
 macro_rules! descriptor {
     ($(#[$doc:meta])* $name:ident<$($generic:ident),+> of $value:ident) => {
@@ -238,7 +237,7 @@ pub(crate) fn registered<K: StateKey, V: StateValue>(
     kind: StateKind,
     version: (u32, &[Migration<V>]),
     map_key: Option<&str>,
-) -> (RegisteredState, Vec<(RegisteredState, Rc<Decode<V>>)>) {
+) -> (RegisteredState, Vec<Earlier<V>>) {
     let (schema_version, migrations) = version;
     let types = |value: &str| match map_key {
         Some(map_key) => format!("{} -> {map_key} -> {value}", K::type_name()),

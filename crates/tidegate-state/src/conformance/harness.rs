@@ -110,11 +110,11 @@ impl<'a> Harness<'a> {
         let mut result = result.expect("a snapshot does not panic")?;
         // The results of several snapshots are opened together: each says where it lies.
         for handle in &mut result.keyed {
-            if let StateHandle::File(file) = &mut handle.manifest {
-                if let FileReference::InCheckpoint(name) = &file.reference {
-                    let reference = FileReference::in_job(&format!("{directory}/{name}"));
-                    file.reference = reference.expect("plain names");
-                }
+            if let StateHandle::File(file) = &mut handle.manifest
+                && let FileReference::InCheckpoint(name) = &file.reference
+            {
+                let reference = FileReference::in_job(&format!("{directory}/{name}"));
+                file.reference = reference.expect("plain names");
             }
         }
         Ok(result)
