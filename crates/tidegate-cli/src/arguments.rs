@@ -41,8 +41,9 @@ pub(crate) enum Command {
 
 /// Runs a job program in the foreground, anew or from a checkpoint.
 ///
-/// The job has our standard input, output and error, and we end as it does. Ctrl-C cancels it;
-/// SIGTERM suspends it. It does not outlive us, whatever ends us.
+/// The job has our standard input, output and error, and we end as it does. A program that crashes
+/// is started again from its newest checkpoint, as `restart-strategy.*` says. Ctrl-C cancels the job,
+/// a second one ends it at once; SIGTERM suspends it. It does not outlive us, whatever ends us.
 #[derive(Args)]
 #[command(
     after_help = EXIT_CODES,
@@ -56,6 +57,10 @@ pub(crate) struct RunArguments {
     /// Leave behind state of the checkpoint that no operator of the job claims.
     #[arg(short = 'n', long)]
     pub(crate) allow_non_restored_state: bool,
+    /// Take the job's checkpoint directory even if another process owns it: one that is stopped, or
+    /// on a machine that cannot be reached. What that process still writes is of no effect.
+    #[arg(long)]
+    pub(crate) take_over: bool,
     /// Whose the restored checkpoint is from now on: NO_CLAIM leaves it to its owner and never
     /// deletes it, CLAIM makes it the job's, to be deleted when newer ones subsume it.
     #[arg(long, value_name = "MODE", default_value = "NO_CLAIM", value_parser = claim_mode)]

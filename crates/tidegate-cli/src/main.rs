@@ -17,8 +17,10 @@ mod program;
 mod progress;
 mod run;
 mod savepoint;
+mod settle;
 mod signals;
 mod stop;
+mod supervise;
 mod supervised;
 
 use std::process::ExitCode;

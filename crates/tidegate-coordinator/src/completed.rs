@@ -119,12 +119,17 @@ impl CompletedCheckpoints {
     /// Adds the newest and takes out the ones too many. Savepoints count for nothing: older ones
     /// are forgotten as soon as a newer checkpoint is complete, and never handed out for deletion.
     pub(crate) fn add(&mut self, newest: CompletedCheckpoint) -> Vec<CompletedCheckpoint> {
-        let last = self.checkpoints.back().map(CompletedCheckpoint::checkpoint);
-        assert!(last < Some(newest.checkpoint()), "checkpoints complete in order");
         self.checkpoints.retain(|old| old.is_owned);
-        self.checkpoints.push_back(newest);
+        self.recover(newest);
         let own = self.checkpoints.iter().filter(|checkpoint| checkpoint.is_owned).count();
         self.checkpoints.drain(..own.saturating_sub(self.retained)).collect()
+    }
+
+    /// Adds the newest and takes out none.
+    pub(crate) fn recover(&mut self, newest: CompletedCheckpoint) {
+        let last = self.checkpoints.back().map(CompletedCheckpoint::checkpoint);
+        assert!(last < Some(newest.checkpoint()), "checkpoints complete in order");
+        self.checkpoints.push_back(newest);
     }
 
     /// Takes out all but the newest `keep` of the job's own checkpoints, oldest first.

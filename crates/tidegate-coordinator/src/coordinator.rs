@@ -113,6 +113,39 @@ impl Coordinator {
         }
     }
 
+    /// Takes up the complete checkpoints of the same run that an earlier process has left behind:
+    /// the newest is [`latest_completed`](Self::latest_completed), and all are deleted when they are
+    /// subsumed, like those to come. Before any event.
+    ///
+    /// # Panics
+    ///
+    /// When their ids do not ascend.
+    #[must_use]
+    pub fn with_recovered(
+        mut self,
+        completed: impl IntoIterator<Item = Arc<CheckpointMetadata>>,
+    ) -> Self {
+        for metadata in completed {
+            self.next = self.next.max(metadata.checkpoint.next());
+            let completed = CompletedCheckpoint::new(metadata);
+            for file in completed.shared_files() {
+                self.registry.register(completed.checkpoint(), file);
+            }
+            self.completed.recover(completed);
+        }
+        self
+    }
+
+    /// What a checkpoint of somebody else refers to is never deleted, though checkpoints of this
+    /// job may come to use it. Before any event.
+    #[must_use]
+    pub fn with_foreign(mut self, metadata: &CheckpointMetadata) -> Self {
+        for file in states(metadata).flat_map(shared_files) {
+            self.registry.disown(metadata.checkpoint, file);
+        }
+        self
+    }
+
     /// Takes in an event; gives what is to be done, in order. `wall_clock_ms` is the time of day in
     /// milliseconds since the Unix epoch; it is written down and decides nothing.
     pub fn handle(&mut self, event: Event, now: Duration, wall_clock_ms: u64) -> Vec<Action> {

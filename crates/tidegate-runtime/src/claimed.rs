@@ -20,7 +20,7 @@ pub(crate) struct RestoredFrom {
     pub(crate) resolver: FileResolver,
     claim: ClaimMode,
     /// Of a claimed checkpoint outside of the job's own directory.
-    foreign: Option<ForeignPlace>,
+    foreign: Option<Arc<ForeignPlace>>,
 }
 
 /// Where a claimed checkpoint lies, held for as long as this run lasts.
@@ -52,7 +52,13 @@ impl RestoredFrom {
             directory: located.directory.clone(),
             _ownership: located.storage.own(&held, owner)?,
         };
-        Ok(Self { metadata: rebased(located)?, resolver, claim, foreign: Some(foreign) })
+        Ok(Self { metadata: rebased(located)?, resolver, claim, foreign: Some(Arc::new(foreign)) })
+    }
+
+    /// A checkpoint of the run itself, whose program was started again.
+    pub(crate) fn own(located: &LocatedCheckpoint) -> Self {
+        let (metadata, resolver) = (Arc::clone(&located.metadata), located.resolver());
+        Self { metadata, resolver, claim: ClaimMode::Claim, foreign: None }
     }
 
     /// What the coordinator is told of it.
@@ -70,8 +76,8 @@ impl RestoredFrom {
     }
 
     /// Where the checkpoint with this number lies, if it is this one and lies elsewhere.
-    pub(crate) fn foreign(&self, checkpoint: CheckpointId) -> Option<&ForeignPlace> {
-        self.foreign.as_ref().filter(|_| self.metadata.checkpoint == checkpoint)
+    pub(crate) fn foreign(&self, checkpoint: CheckpointId) -> Option<Arc<ForeignPlace>> {
+        self.foreign.clone().filter(|_| self.metadata.checkpoint == checkpoint)
     }
 }
 

@@ -27,6 +27,10 @@ pub enum TaskError {
     /// A source or a sink failed.
     #[error("source or sink")]
     Connect(#[from] ConnectError),
+    /// A sink could not make output durable; what was written since the last checkpoint has to be
+    /// written again.
+    #[error("output of a sink is lost")]
+    OutputLost(#[source] ConnectError),
     /// A state file of the restored checkpoint could not be read.
     #[error("checkpoint storage")]
     Storage(#[from] StorageError),
@@ -175,6 +179,12 @@ pub enum JobError {
         /// Why.
         #[source]
         source: Box<TaskError>,
+    },
+    /// Another process writes the job's checkpoints now; this one must write nothing more.
+    #[error("{reason}")]
+    Superseded {
+        /// What showed it.
+        reason: FailureReason,
     },
     /// Checkpoints failed in a way that the configuration does not tolerate.
     #[error("{reason} (execution.checkpointing.tolerable-failed-checkpoints)")]

@@ -53,6 +53,7 @@ impl ExitStatus {
             | JobError::RestoredState { .. }
             | JobError::Connect(ConnectError::Malformed { .. }) => Self::RestoreRefused,
             JobError::Storage(StorageError::Owned { .. } | StorageError::OwnershipLost { .. })
+            | JobError::Superseded { .. }
             | JobError::Connect(
                 ConnectError::ForeignOutput { .. } | ConnectError::OutputInUse { .. },
             ) => Self::Occupied,

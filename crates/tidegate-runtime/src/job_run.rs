@@ -1,35 +1,34 @@
 //! One run of a job in this process: prepared once, then attempt after attempt until it ends.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 use tidegate_connect::SinkOwnership;
-use tidegate_coordinator::{
-    CheckpointPaths, Coordinator, Event, FileResolver, JobInfo, JobStatus, LocatedCheckpoint,
-    RestorePlan, TaskTopology, Topology, next_checkpoint_id, remove_incomplete,
-};
+use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
-use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
+use tidegate_state_fs::FsStateBackend;
+use tidegate_store::storage_for_uri;
 use tidegate_types::{
-    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, Subtask, TaskId,
+    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
 
 use crate::attempt::Attempt;
-use crate::claimed::RestoredFrom;
-use crate::config::{Backend, JobConfig, RestartStrategy};
+use crate::beginning::Beginning;
+use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
-use crate::driver::{AttemptEnd, Driver, Stop};
-use crate::error::{JobError, TaskError};
+use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
+use crate::error::JobError;
 use crate::graph::{Graph, Job};
 use crate::place::CheckpointPlace;
 use crate::random::random;
-use crate::restore_progress;
+use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
 use crate::savepoints::{SavepointDesk, Savepoints};
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
+use crate::storage_thread::StorageThread;
 use crate::task::{AttemptContext, Restore};
 
 /// A job that is ready to run, or runs.
@@ -39,11 +38,12 @@ pub(crate) struct JobRun {
     attempt: AttemptId,
     graph: Graph,
     topology: Topology,
-    config: JobConfig,
     backend: Arc<dyn StateBackend>,
     allow_non_restored: bool,
     driver: Driver,
-    restarts: u32,
+    backoff: RestartBackoff,
+    // Of the program, by its supervisor.
+    earlier_restarts: u32,
     _sinks: Vec<SinkOwnership>,
 }
 
@@ -59,54 +59,48 @@ impl JobRun {
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
         let mut graph = job.into_graph();
-        let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
-        let restored = options.restore_path.as_deref().map(restore_progress::locate_and_verify);
-        let restored = restored.transpose()?;
-        if let Some(located) = &restored {
-            // Made here only to be refused before anything is touched.
-            RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
-        }
-        let begins_anew = |uid: &str| {
-            restored.as_ref().is_none_or(|located| {
-                located.metadata.operators.iter().all(|operator| operator.uid.as_str() != uid)
-            })
+        let check_inputs = |restored: Option<&CheckpointMetadata>| {
+            let begins_anew = |uid: &str| {
+                let operators = restored.map_or(&[][..], |metadata| &metadata.operators);
+                operators.iter().all(|operator| operator.uid.as_str() != uid)
+            };
+            let mut anew = graph.inputs.iter().filter(|input| begins_anew(&input.uid));
+            Ok(anew.try_for_each(|input| (input.check)())?)
         };
-        graph.inputs.iter().filter(|i| begins_anew(&i.uid)).try_for_each(|i| (i.check)())?;
-        let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
-        let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
-        let attempt = AttemptId::new(earlier + 1);
-        let owner = OwnerInfo::current(name, attempt.get());
-        let place = place(job, &owner, config)?;
-        remove_incomplete(&*place.storage, &place.paths)?;
-        let next = next_checkpoint_id(&*place.storage, &place.paths)?;
-        let next =
-            restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
-        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
+        let beginning = Beginning::prepare(name, config, options, &topology, &check_inputs)?;
+        let job = beginning.info.job_id;
+        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
-        let info = JobInfo { job_id: job, job_name: name.to_owned(), attempt };
-        let restored = restored.map(|located: LocatedCheckpoint| {
-            RestoredFrom::new(&located, options.claim_mode, &place, &owner)
-        });
-        let restored = restored.transpose()?;
-        let taken_up = restored.as_ref().map(RestoredFrom::for_coordinator);
-        let config_of_checkpoints = config.coordinator();
-        let coordinator =
-            Coordinator::new(config_of_checkpoints, topology.clone(), info, next, taken_up);
+        let coordinator = beginning.coordinator(config, &topology);
+        let Beginning { info, place, restored, .. } = beginning;
+        let backend = state_backend(config, &place)?;
+        let storage = StorageThread::start();
         let started = Instant::now();
+        let patience = PATIENCE;
         let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
-        let driver = Driver { coordinator, place, started, stops, status, savepoints, restored };
+        let driver = Driver {
+            coordinator,
+            place,
+            storage,
+            started,
+            stops,
+            status,
+            patience,
+            savepoints,
+            restored,
+        };
         Ok(Self {
             name: name.to_owned(),
             job,
-            attempt,
+            attempt: info.attempt,
             graph,
             topology,
-            config: config.clone(),
             backend,
             allow_non_restored: options.allow_non_restored,
             driver,
-            restarts: 0,
+            backoff: RestartBackoff::new(config.restart_strategy, random()),
+            earlier_restarts: options.recovery.as_ref().map_or(0, |recovery| recovery.restarts),
             _sinks: sinks,
         })
     }
@@ -143,41 +137,53 @@ impl JobRun {
 
     fn attempts(&mut self) -> Result<JobStatus, JobError> {
         loop {
-            let end = self.run_attempt()?;
-            let (task, subtask, error) = match end {
+            let error = match self.run_attempt()? {
                 AttemptEnd::Finished => return Ok(JobStatus::Finished),
                 AttemptEnd::Stopped(stop) => return Ok(status_of(stop)),
-                AttemptEnd::CheckpointsFailed(error) => return Err(error),
                 // The job itself is sound: it goes on at once, from before the drain.
                 AttemptEnd::DrainedInVain => {
+                    if let Some(end) = self.pause(Duration::ZERO) {
+                        return end;
+                    }
                     self.next_attempt();
                     continue;
                 }
-                AttemptEnd::TaskFailed { task, subtask, error } => (task, subtask, error),
+                AttemptEnd::TaskFailed { task, subtask, error } => {
+                    let operators = self.operators_of(task);
+                    if error.refuses_restore() {
+                        return Err(JobError::RestoredState { operators, source: error });
+                    }
+                    let restarts = self.backoff.restarts();
+                    JobError::Failed { restarts, operators, subtask, source: error }
+                }
+                AttemptEnd::CheckpointsFailed(error) => error,
             };
-            let operators = self.operators_of(task);
-            if error.refuses_restore() {
-                return Err(JobError::RestoredState { operators, source: error });
+            // Another process has the directory: whatever we did would be in vain.
+            if matches!(error, JobError::Superseded { .. }) {
+                return Err(error);
             }
-            let RestartStrategy::FixedDelay { attempts, delay } = self.config.restart_strategy
-            else {
-                return Err(self.failed(operators, subtask, error));
+            let RestartDecision::Restart { after } = self.backoff.failed(self.driver.now()) else {
+                return Err(error);
             };
-            if self.restarts >= attempts {
-                return Err(self.failed(operators, subtask, error));
-            }
-            self.restarts += 1;
-            tracing::warn!(
-                "subtask {subtask} of {operators} failed: {}; restart {} of {attempts} in {delay:?}",
-                crate::launch::chain(&*error),
-                self.restarts
-            );
+            let restarts = self.backoff.restarts();
+            let reason = crate::launch::chain(&error);
+            tracing::warn!("{}: {reason}; restart {restarts} in {after:.1?}", self.name);
             self.driver.status.state(JobState::Restarting);
-            self.driver.status.restarted(self.restarts);
-            if let Some(stop) = self.driver.pause(delay) {
-                return Ok(status_of(stop));
+            if let Some(end) = self.pause(after) {
+                return end;
             }
             self.next_attempt();
+        }
+    }
+
+    /// Waits before a restart; `Some` when the job ends instead.
+    fn pause(&mut self, delay: Duration) -> Option<Result<JobStatus, JobError>> {
+        match self.driver.pause(delay)? {
+            AttemptEnd::Stopped(stop) => Some(Ok(status_of(stop))),
+            AttemptEnd::CheckpointsFailed(error) => Some(Err(error)),
+            AttemptEnd::Finished | AttemptEnd::TaskFailed { .. } | AttemptEnd::DrainedInVain => {
+                unreachable!("no task runs in a pause")
+            }
         }
     }
 
@@ -213,6 +219,7 @@ impl JobRun {
             restore,
         });
         let attempt = Attempt::start(&self.graph, &shared);
+        self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
         Ok(self.driver.run(&attempt))
     }
@@ -268,10 +275,6 @@ impl JobRun {
         let uids = &self.graph.vertices[task.get() as usize].operators;
         uids.iter().map(OperatorUid::as_str).collect::<Vec<_>>().join(" -> ").into()
     }
-
-    fn failed(&self, operators: Box<str>, subtask: Subtask, source: Box<TaskError>) -> JobError {
-        JobError::Failed { restarts: self.restarts, operators, subtask, source }
-    }
 }
 
 fn status_of(stop: Stop) -> JobStatus {
@@ -311,38 +314,26 @@ fn topology(
     Ok(Topology { tasks, max_parallelism: max })
 }
 
-fn place(job: JobId, owner: &OwnerInfo, config: &JobConfig) -> Result<CheckpointPlace, JobError> {
-    let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
-        Some(uri) => storage_for_uri(uri)?,
-        None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
-        None => {
-            if config.interval.is_some() {
-                tracing::warn!(
-                    "state.checkpoints.dir is not set: checkpoints live in this process's memory \
-                     and end with it"
-                );
-            }
-            Arc::new(MemoryStorage::new())
-        }
-    };
-    let paths = CheckpointPaths::of_job(job);
-    let ownership = storage.own(&paths.job_directory(), owner)?;
-    Ok(CheckpointPlace { storage, paths, ownership })
-}
-
-fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> {
+fn state_backend(
+    config: &JobConfig,
+    place: &CheckpointPlace,
+) -> Result<Arc<dyn StateBackend>, JobError> {
+    let CheckpointPlace { storage, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
-        Backend::Fs => Err(JobError::Backend { name: "fs" }),
+        Backend::Fs => {
+            let backend = match &config.fs_checkpoint_dir {
+                Some(uri) => {
+                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
+                    FsStateBackend::new(uri)?
+                }
+                None => FsStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.fs());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
-}
-
-fn new_job_id() -> JobId {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random().to_le_bytes());
-    bytes[8..].copy_from_slice(&random().to_le_bytes());
-    JobId::from_bytes(bytes)
 }

@@ -74,7 +74,8 @@ fn try_run(
     let started = Instant::now();
     let status = Arc::new(StatusBoard::new(started));
     let mut run = JobRun::prepare(name, job, &config, &options, stops, Arc::clone(&status))?;
-    let _control = serve_control(&run, stop.clone(), Arc::clone(&status))?;
+    let _control =
+        serve_control(&run, options.supervisor_process_id, stop.clone(), Arc::clone(&status))?;
     tracing::info!(job = %run.job_id(), checkpoints = %run.checkpoint_uri(), "{name} starts");
     let result = run.execute();
     // Held until here, so that the driver's receiver never finds all senders gone.
@@ -125,11 +126,14 @@ fn watch_signals(stop: Sender<Stop>) {
 
 fn serve_control(
     run: &JobRun,
+    supervisor: Option<u32>,
     stop: Sender<Stop>,
     status: Arc<StatusBoard>,
 ) -> Result<ControlServer, JobError> {
-    let registration =
-        JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt());
+    let registration = JobRegistration {
+        supervisor_process_id: supervisor,
+        ..JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt())
+    };
     let savepoints = run.savepoints();
     let handler = move |request: ControlRequest| match request {
         ControlRequest::Savepoint { directory } => savepoints.request(directory, Afterwards::GoOn),

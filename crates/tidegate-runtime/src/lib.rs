@@ -21,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod beginning;
 mod cancel;
 mod claimed;
 pub mod config;
@@ -41,12 +42,14 @@ mod push;
 mod random;
 mod record;
 mod report;
+pub mod restart;
 mod restore_progress;
 pub mod run_options;
 mod savepoints;
 mod sink;
 mod snapshot;
 mod status;
+mod storage_thread;
 mod task;
 
 pub use error::{JobError, TaskError, UserError};

@@ -140,6 +140,11 @@ fn work(
         let run = std::panic::AssertUnwindSafe(|| run(snapshot, shared, cancel));
         let report = match std::panic::catch_unwind(run) {
             Ok(Ok(acknowledgement)) => Report::Acknowledged(Box::new(acknowledgement)),
+            Ok(Err(error @ TaskError::OutputLost(_))) => Report::Failed {
+                task: origin.task,
+                subtask: origin.subtask,
+                error: Box::new(error),
+            },
             Ok(Err(error)) => Report::Declined {
                 checkpoint,
                 task: origin.task,

@@ -10,12 +10,15 @@
 //! native and what is bytes therefore meets in one place, the table.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
+use tidegate_store::{CheckpointStorage, StoragePath};
 use tidegate_types::{
     AttemptId, BackendKind, CheckpointId, KeyGroup, KeyGroupRange, KeyHash, KeyedStateHandle,
     MaxParallelism, OperatorUid, RegisteredState, SnapshotKind, Subtask,
 };
 
+use crate::layer::LayeredBackend;
 use crate::{SnapshotJob, StateError, StateSource};
 
 /// A state backend: how keyed state is kept and how it is written.
@@ -62,9 +65,20 @@ pub struct RestoredKeyedState {
     pub manifest: StateSource,
     /// The states that the operator had registered.
     pub registered: Vec<RegisteredState>,
+    /// Where each of `handle.shared` lies, in the same order.
+    pub shared: Vec<RestoredFile>,
     /// Whether new checkpoints may refer to its files. Not to those of a checkpoint that belongs
     /// to somebody else and may be deleted at any time (`NO_CLAIM`).
     pub may_be_shared: bool,
+}
+
+/// A file of a checkpoint, found.
+#[derive(Clone, Debug)]
+pub struct RestoredFile {
+    /// The storage.
+    pub storage: Arc<dyn CheckpointStorage>,
+    /// Its path there.
+    pub path: StoragePath,
 }
 
 /// The keyed state of one subtask in a backend. Stays on the subtask's thread.
@@ -89,6 +103,30 @@ pub trait KeyedStateBackend {
         checkpoint: CheckpointId,
         kind: SnapshotKind,
     ) -> Result<Box<dyn SnapshotJob>, StateError>;
+
+    /// The backend as one that keeps its state in layers. One that does has its tables registered
+    /// there and none with [`register`](Self::register).
+    fn as_layered(&mut self) -> Option<&mut dyn LayeredBackend> {
+        None
+    }
+
+    /// Called between records, often: takes up what has been done in the background, and hands on
+    /// what should be. Short, unless the background cannot keep up. `now_ms` is the time by which
+    /// values expire.
+    fn maintain(&mut self, now_ms: i64) -> Result<(), StateError> {
+        let _ = now_ms;
+        Ok(())
+    }
+
+    /// The checkpoint is complete: what was written for it stays until a newer one is.
+    fn notify_complete(&mut self, checkpoint: CheckpointId) {
+        let _ = checkpoint;
+    }
+
+    /// The checkpoint will never be complete: what was written for it is deleted.
+    fn notify_aborted(&mut self, checkpoint: CheckpointId) {
+        let _ = checkpoint;
+    }
 }
 
 /// One state of one subtask as the backend sees it.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tidegate_types::{RegisteredState, StateKey, StateKind};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::StateValue;
 use crate::schema::{Earlier, Migration};
+use crate::{StateTtlConfig, StateValue};
 
 macro_rules! descriptor {
     ($(#[$doc:meta])* $name:ident<$($generic:ident),+> of $value:ident) => {
@@ -17,6 +17,7 @@ macro_rules! descriptor {
         pub struct $name<$($generic),+> {
             pub(crate) name: Arc<str>,
             pub(crate) schema_version: u32,
+            pub(crate) ttl: Option<StateTtlConfig>,
             pub(crate) migrations: Vec<Migration<$value>>,
             types: PhantomData<fn() -> ($($generic,)+)>,
         }
@@ -24,8 +25,16 @@ macro_rules! descriptor {
         impl<$($generic),+> $name<$($generic),+> {
             /// A state of this name, schema version 0. The name is unique within the operator.
             pub fn new(name: &str) -> Self {
-                let (schema_version, migrations) = (0, Vec::new());
-                Self { name: name.into(), schema_version, migrations, types: PhantomData }
+                let (schema_version, ttl, migrations) = (0, None, Vec::new());
+                Self { name: name.into(), schema_version, ttl, migrations, types: PhantomData }
+            }
+
+            /// Lets values expire. A state that was written with a time to live is restored with
+            /// one, of whatever length, and one without it without.
+            #[must_use]
+            pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+                self.ttl = Some(ttl);
+                self
             }
 
             /// Raise it when values change their meaning: restoring another version is refused,
@@ -53,8 +62,8 @@ macro_rules! descriptor {
         impl<$($generic),+> Clone for $name<$($generic),+> {
             fn clone(&self) -> Self {
                 let (name, migrations) = (Arc::clone(&self.name), self.migrations.clone());
-                let schema_version = self.schema_version;
-                Self { name, schema_version, migrations, types: PhantomData }
+                let (schema_version, ttl) = (self.schema_version, self.ttl);
+                Self { name, schema_version, ttl, migrations, types: PhantomData }
             }
         }
 
@@ -123,8 +132,9 @@ descriptor! {
     /// # let StateHandle::Inline(bytes) = &handle.manifest else { unreachable!("it is tiny") };
     /// # let manifest = StateSource::from(Arc::clone(bytes));
     /// # let registered = result.registered.clone();
-    /// # let may_be_shared = false;
-    /// # let restored = vec![RestoredKeyedState { handle, manifest, registered, may_be_shared }];
+    /// # let (shared, may_be_shared) = (Vec::new(), false);
+    /// # let restored = RestoredKeyedState { handle, manifest, registered, shared, may_be_shared };
+    /// # let restored = vec![restored];
     ///
     /// // … and the second one, which goes on from its savepoint.
     /// let descriptor = ValueStateDescriptor::<Gauge>::new("gauge")
@@ -165,6 +175,13 @@ impl<V> ReducingStateDescriptor<V> {
     #[must_use]
     pub fn schema_version(mut self, version: u32) -> Self {
         self.value = self.value.schema_version(version);
+        self
+    }
+
+    /// See [`ValueStateDescriptor::time_to_live`].
+    #[must_use]
+    pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+        self.value = self.value.time_to_live(ttl);
         self
     }
 
@@ -216,6 +233,13 @@ impl<A: AggregateFunction> AggregatingStateDescriptor<A> {
     #[must_use]
     pub fn schema_version(mut self, version: u32) -> Self {
         self.value = self.value.schema_version(version);
+        self
+    }
+
+    /// See [`ValueStateDescriptor::time_to_live`].
+    #[must_use]
+    pub fn time_to_live(mut self, ttl: StateTtlConfig) -> Self {
+        self.value = self.value.time_to_live(ttl);
         self
     }
 

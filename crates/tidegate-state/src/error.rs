@@ -127,6 +127,14 @@ pub enum StateError {
         /// The registered type.
         types: Box<str>,
     },
+    /// The files of a backend failed; `source` is that backend's own error.
+    #[error("keyed state of operator {operator}: {source}")]
+    Files {
+        /// The operator.
+        operator: OperatorUid,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store failed.
     #[error(transparent)]
     Storage(#[from] StorageError),

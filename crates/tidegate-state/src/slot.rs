@@ -10,7 +10,8 @@ pub(crate) trait Slot: Clone + Send + Sync + 'static {
     /// What it has one or many of.
     type Value: StateValue;
 
-    fn write(&self, items: &mut ItemWriter<'_>);
+    /// Writes its items, without values stamped up to `stale`.
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>);
 
     /// `None` when the items are not those of this slot.
     fn read(items: ItemReader<'_>, decode: &Decode<Self::Value>) -> Option<Self>;
@@ -66,6 +67,21 @@ impl<'a> ItemReader<'a> {
         }
         (seen == count).then_some(Self { bytes })
     }
+
+    /// `None` unless the bytes are items, however many.
+    pub(crate) fn checked(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (length, tail) = rest.split_first_chunk::<4>()?;
+            rest = tail.get(u32::from_le_bytes(*length) as usize..)?;
+        }
+        Some(Self { bytes })
+    }
+
+    /// Of bytes that end where they cease to be items.
+    pub(crate) fn unchecked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
 }
 
 impl<'a> Iterator for ItemReader<'a> {
@@ -73,10 +89,15 @@ impl<'a> Iterator for ItemReader<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let (length, tail) = self.bytes.split_first_chunk::<4>()?;
-        let (item, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
+        let (item, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.bytes = tail;
         Some(item)
     }
+}
+
+/// Whether a value is not among those stamped up to `stale`.
+fn is_fresh<V: StateValue>(value: &V, stale: Option<i64>) -> bool {
+    stale.is_none() || value.stamp_ms() > stale
 }
 
 /// One value.
@@ -86,8 +107,10 @@ pub(crate) struct ValueSlot<V>(pub(crate) V);
 impl<V: StateValue> Slot for ValueSlot<V> {
     type Value = V;
 
-    fn write(&self, items: &mut ItemWriter<'_>) {
-        items.item(|out| self.0.encode_value(out));
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
+        if is_fresh(&self.0, stale) {
+            items.item(|out| self.0.encode_value(out));
+        }
     }
 
     fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
@@ -103,8 +126,9 @@ pub(crate) struct ListSlot<V>(pub(crate) Vec<V>);
 impl<V: StateValue> Slot for ListSlot<V> {
     type Value = V;
 
-    fn write(&self, items: &mut ItemWriter<'_>) {
-        self.0.iter().for_each(|value| items.item(|out| value.encode_value(out)));
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
+        let fresh = self.0.iter().filter(|value| is_fresh(*value, stale));
+        fresh.for_each(|value| items.item(|out| value.encode_value(out)));
     }
 
     fn read(items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
@@ -133,8 +157,11 @@ impl<N: StateKey, V: StateValue> MapSlot<N, V> {
 impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
     type Value = V;
 
-    fn write(&self, items: &mut ItemWriter<'_>) {
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
         for (bytes, _, value) in self.sorted() {
+            if !is_fresh(value, stale) {
+                continue;
+            }
             items.item(|out| out.extend_from_slice(&bytes));
             items.item(|out| value.encode_value(out));
         }

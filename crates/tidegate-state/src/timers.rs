@@ -33,6 +33,22 @@ impl TimeDomain {
     }
 }
 
+/// The timers of an operator for one clock.
+pub(crate) trait Timers<K> {
+    /// The earliest time of any timer.
+    fn next(&mut self) -> Option<i64>;
+
+    /// Adds a timer; nothing happens when the key has one at this time. A failure is told by the
+    /// next `pop`.
+    fn register(&mut self, at: &Placed<K>, time_ms: i64);
+
+    fn delete(&mut self, at: &Placed<K>, time_ms: i64);
+
+    /// Takes the earliest timer that is not after `time_ms`; those of one time in the order of
+    /// key group and key.
+    fn pop(&mut self, time_ms: i64) -> Result<Option<(i64, K)>, StateError>;
+}
+
 pub(crate) struct TimerTable<K> {
     labels: Labels,
     first: u16,
@@ -46,38 +62,6 @@ impl<K: StateKey> TimerTable<K> {
     pub(crate) fn new(labels: Labels, range: KeyGroupRange) -> Self {
         let groups = range.iter().map(|_| Arc::new(BTreeSet::new())).collect();
         Self { labels, first: range.first().get(), groups, heads: BTreeSet::new() }
-    }
-
-    /// The earliest time of any timer.
-    pub(crate) fn next(&self) -> Option<i64> {
-        self.heads.first().map(|(time, _)| *time)
-    }
-
-    /// Adds a timer; nothing happens when the key has one at this time.
-    pub(crate) fn register(&mut self, at: &Placed<K>, time_ms: i64) {
-        self.change(at.group, |timers| {
-            timers.insert((time_ms, at.key.clone()));
-        });
-    }
-
-    pub(crate) fn delete(&mut self, at: &Placed<K>, time_ms: i64) {
-        let timer = (time_ms, at.key.clone());
-        // Looked up first, so that a miss does not copy a shared group.
-        if self.groups[self.index(at.group)].contains(&timer) {
-            self.change(at.group, |timers| {
-                timers.remove(&timer);
-            });
-        }
-    }
-
-    /// Takes the earliest timer that is not after `time_ms`; those of one time in the order of
-    /// key group and key.
-    pub(crate) fn pop(&mut self, time_ms: i64) -> Option<(i64, K)> {
-        let &(time, group) = self.heads.first().filter(|(time, _)| *time <= time_ms)?;
-        let mut popped = None;
-        self.change(KeyGroup::new(group), |timers| popped = timers.pop_first());
-        debug_assert_eq!(popped.as_ref().map(|timer| timer.0), Some(time));
-        popped
     }
 
     fn change(&mut self, group: KeyGroup, change: impl FnOnce(&mut Group<K>)) {
@@ -94,6 +78,37 @@ impl<K: StateKey> TimerTable<K> {
 
     fn index(&self, group: KeyGroup) -> usize {
         usize::from(group.get() - self.first)
+    }
+}
+
+impl<K: StateKey> Timers<K> for TimerTable<K> {
+    fn next(&mut self) -> Option<i64> {
+        self.heads.first().map(|(time, _)| *time)
+    }
+
+    fn register(&mut self, at: &Placed<K>, time_ms: i64) {
+        self.change(at.group, |timers| {
+            timers.insert((time_ms, at.key.clone()));
+        });
+    }
+
+    fn delete(&mut self, at: &Placed<K>, time_ms: i64) {
+        let timer = (time_ms, at.key.clone());
+        // Looked up first, so that a miss does not copy a shared group.
+        if self.groups[self.index(at.group)].contains(&timer) {
+            self.change(at.group, |timers| {
+                timers.remove(&timer);
+            });
+        }
+    }
+
+    fn pop(&mut self, time_ms: i64) -> Result<Option<(i64, K)>, StateError> {
+        let earliest = self.heads.first().filter(|(time, _)| *time <= time_ms);
+        let Some(&(time, group)) = earliest else { return Ok(None) };
+        let mut popped = None;
+        self.change(KeyGroup::new(group), |timers| popped = timers.pop_first());
+        debug_assert_eq!(popped.as_ref().map(|timer| timer.0), Some(time));
+        Ok(popped)
     }
 }
 
@@ -180,9 +195,10 @@ mod tests {
         table.delete(&placed(1), 20);
         table.delete(&placed(1), 20);
         assert_eq!(table.next(), Some(-5));
-        let due: Vec<_> = std::iter::from_fn(|| table.pop(29)).collect();
+        let due: Vec<_> = std::iter::from_fn(|| table.pop(29).unwrap()).collect();
         assert_eq!(due, [(-5, 3), (10, 2)]);
-        assert_eq!((table.next(), table.pop(30), table.next()), (Some(30), Some((30, 1)), None));
+        assert_eq!((table.next(), table.pop(30).unwrap()), (Some(30), Some((30, 1))));
+        assert_eq!(table.next(), None);
     }
 
     #[test]
@@ -191,7 +207,7 @@ mod tests {
         table.register(&placed(7), 5);
         table.register(&placed(7), 9);
         let frozen = table.freeze();
-        assert_eq!(table.pop(100), Some((5, 7)));
+        assert_eq!(table.pop(100).unwrap(), Some((5, 7)));
         let mut times = 0;
         let shown = frozen.entries(placed(7).group, &mut |entry| {
             times = entry.count;

@@ -204,7 +204,7 @@ pub struct RegisteredState {
     pub name: Arc<str>,
     /// The shape.
     pub kind: StateKind,
-    /// A fingerprint of the types (docs/format.md): equal exactly when their layout is equal.
+    /// A fingerprint of the types' names and sizes (docs/format.md, "Fingerprints").
     pub fingerprint: u64,
     /// The version that the job's author gave the schema; 0 unless said otherwise.
     pub schema_version: u32,

@@ -135,7 +135,7 @@ fn peaks<L: Level>(
 }
 
 /// The open windows of each gauge, by their start.
-struct Windows<L> {
+struct Windows<L: Level> {
     levels: MapState<i64, L>,
 }
 

@@ -26,14 +26,14 @@ pub(crate) enum Outcome {
 }
 
 impl Job {
-    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64) -> Self {
+    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64, settings: &str) -> Self {
         let checkpoints = directory.join("checkpoints");
         let configuration = directory.join("conf");
         std::fs::create_dir_all(&configuration).unwrap();
         let yaml = format!(
             "state.checkpoints.dir: file://{}\nparallelism.default: 2\n\
              execution.checkpointing:\n  interval: {interval_ms} ms\n  \
-             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n",
+             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n{settings}",
             checkpoints.display()
         );
         std::fs::write(configuration.join("tidegate.yaml"), yaml).unwrap();
@@ -52,6 +52,9 @@ impl Job {
     pub(crate) fn run_and_kill_after(&self, life: Duration, alone: bool) -> Outcome {
         let resume = self.resumable();
         let resumed = resume.is_some();
+        if !resumed && self.has_finished() {
+            return Outcome::Finished;
+        }
         // Without a supervisor there is no `-s`, so only a first run can be alone.
         let mut child = if alone && !resumed { self.start_alone() } else { self.start(resume) };
         let deadline = Instant::now() + life;
@@ -67,14 +70,21 @@ impl Job {
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
-        child.wait().unwrap();
-        Outcome::Killed { resumed }
+        match child.wait().unwrap().code() {
+            // It was faster than we were.
+            Some(0) => Outcome::Finished,
+            _ => Outcome::Killed { resumed },
+        }
     }
 
     pub(crate) fn run_to_the_end(&self) {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let mut child = self.start(self.resumable());
+            let resume = self.resumable();
+            if resume.is_none() && self.has_finished() {
+                return;
+            }
+            let mut child = self.start(resume);
             let status = loop {
                 if let Some(status) = child.try_wait().unwrap() {
                     break status;
@@ -105,6 +115,14 @@ impl Job {
         let mut resumable: Vec<_> = jobs.into_iter().filter(complete).collect();
         assert!(resumable.len() <= 1, "one job, one directory: {resumable:?}");
         resumable.pop()
+    }
+
+    /// Whether a job that has no checkpoint is one that came to its end: it deletes them as the last
+    /// thing it does, and may be killed between that and its exit. Before its first checkpoint
+    /// there is no output either.
+    fn has_finished(&self) -> bool {
+        let output = std::fs::read_dir(&self.output).into_iter().flatten();
+        output.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
     }
 
     fn start(&self, resume: Option<PathBuf>) -> Child {

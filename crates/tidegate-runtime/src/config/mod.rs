@@ -14,14 +14,17 @@ mod job_config;
 pub mod keys;
 mod nearest;
 mod origin;
+mod restart_settings;
+mod restart_strategy;
 mod settings;
 mod sources;
 mod values;
 mod yaml;
 
 pub use error::{ConfigError, ConfigWarning};
-pub use job_config::{Backend, JobConfig, RestartStrategy};
+pub use job_config::{Backend, JobConfig};
 pub use origin::Origin;
+pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
 pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
 
@@ -93,7 +96,7 @@ impl Configuration {
     /// For the first value that is not accepted, or not supported by this program.
     pub fn job_config(&self) -> Result<JobConfig, ConfigError> {
         let mut config = JobConfig::default();
-        let mut restart = values::Restart::default();
+        let mut restart = restart_settings::RestartSettings::default();
         for key in keys::all() {
             if let Some(entry) = self.entries.get(key.name) {
                 values::apply(key, entry, &mut config, &mut restart)?;

@@ -15,9 +15,9 @@ mod error;
 mod protocol;
 mod server;
 
-pub use client::{is_running, list_jobs, request, wait_until_ended};
+pub use client::{is_running, list_jobs, request, take_abandoned, wait_until_ended};
 pub use directory::{RUNTIME_DIRECTORY_VARIABLE, runtime_directory};
-pub use entry::{JobEntry, JobRegistration};
+pub use entry::{JobEntry, JobRegistration, ProcessIdentity};
 pub use error::ControlError;
 pub use protocol::{
     ControlRequest, ControlResponse, JobState, JobStatusReport, SavepointReport, SavepointState,

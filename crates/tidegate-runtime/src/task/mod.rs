@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender};
 use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
-use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend, StateSource};
+use tidegate_state::{
+    KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError, StateSource,
+};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
-    StateHandle, Subtask, TaskId,
+    SharedFile, StateHandle, Subtask, TaskId,
 };
 
 use crate::cancel::Cancel;
@@ -93,6 +95,11 @@ impl TaskContext {
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
         let restored = restored.map(|(handle, registered)| {
+            let found = |shared: &SharedFile| {
+                let (storage, path) = resolver.resolve(&shared.file.reference)?;
+                Ok(RestoredFile { storage, path })
+            };
+            let shared = handle.shared.iter().map(found).collect::<Result<_, StateError>>()?;
             let manifest = match &handle.manifest {
                 StateHandle::Inline(bytes) => StateSource::from(Arc::clone(bytes)),
                 other => {
@@ -103,7 +110,7 @@ impl TaskContext {
                 }
             };
             let may_be_shared = *may_be_shared;
-            Ok(RestoredKeyedState { handle, manifest, registered, may_be_shared })
+            Ok(RestoredKeyedState { handle, manifest, registered, shared, may_be_shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
     }

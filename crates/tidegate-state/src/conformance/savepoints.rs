@@ -3,11 +3,11 @@
 use tidegate_types::{BackendKind, SnapshotKind, StateHandle};
 
 use super::cases::Mean;
-use super::harness::{Harness, select};
+use super::harness::{Harness, Taken, select};
 use crate::{
     AggregateFunction, AggregatingStateDescriptor, KeyedState, ListStateDescriptor,
-    MapStateDescriptor, MemoryStateBackend, ReducingStateDescriptor, SnapshotResult, StateBackend,
-    StateError, TimeDomain, ValueStateDescriptor,
+    MapStateDescriptor, MemoryStateBackend, ReducingStateDescriptor, StateError, TimeDomain,
+    ValueStateDescriptor,
 };
 
 const WORKS: &str = "state works";
@@ -18,7 +18,7 @@ fn text(key: u64) -> String {
     format!("{key} {}", "x".repeat(usize::try_from(key % 97).expect("small")))
 }
 
-fn written(harness: &Harness<'_>) -> SnapshotResult {
+fn written(harness: &Harness<'_>) -> Taken {
     let mut state: KeyedState<u64> = harness.open_one(&[]);
     let value = state.value(ValueStateDescriptor::<String>::new("value")).expect(WORKS);
     let map = state.map(MapStateDescriptor::<String, u64>::new("map")).expect(WORKS);
@@ -31,7 +31,7 @@ fn written(harness: &Harness<'_>) -> SnapshotResult {
     harness.snapshot_of_kind(&mut state, SnapshotKind::Savepoint)
 }
 
-fn compare(harness: &Harness<'_>, results: &[SnapshotResult]) -> Vec<SnapshotResult> {
+fn compare(harness: &Harness<'_>, results: &[Taken]) -> Vec<Taken> {
     let (mut found, mut again) = (0, Vec::new());
     for subtask in 0..3 {
         let mut state: KeyedState<u64> = harness.open(subtask, 3, results).expect(WORKS);
@@ -50,12 +50,12 @@ fn compare(harness: &Harness<'_>, results: &[SnapshotResult]) -> Vec<SnapshotRes
     again
 }
 
-pub(super) fn a_savepoint_goes_to_and_from_the_memory_backend(backend: &dyn StateBackend) {
-    let (own, memory) = (Harness::new(backend), MemoryStateBackend::new());
-    let judge = own.with_backend(&memory);
-    for (writer, reader) in [(&own, &judge), (&judge, &own), (&own, &own)] {
+pub(super) fn a_savepoint_goes_to_and_from_the_memory_backend(harness: &Harness<'_>) {
+    let (memory, own) = (MemoryStateBackend::new(), harness.with_backend(harness.backend()));
+    let (own, judge) = (&own, &harness.with_backend(&memory));
+    for (writer, reader) in [(own, judge), (judge, own), (own, own)] {
         let results = [written(writer)];
-        for handle in results.iter().flat_map(|result| &result.keyed) {
+        for handle in results.iter().flat_map(|taken| &taken.result.keyed) {
             assert_eq!(handle.backend, BackendKind::Canonical, "a savepoint is canonical");
             assert!(handle.shared.is_empty(), "a savepoint is self-contained");
             let StateHandle::File(file) = &handle.manifest else { panic!("not in a file") };
@@ -87,8 +87,7 @@ impl AggregateFunction for WideMean {
     }
 }
 
-pub(super) fn values_of_an_earlier_version_are_migrated(backend: &dyn StateBackend) {
-    let harness = Harness::new(backend);
+pub(super) fn values_of_an_earlier_version_are_migrated(harness: &Harness<'_>) {
     for kind in [SnapshotKind::Checkpoint, SnapshotKind::Savepoint] {
         let mut state: KeyedState<u64> = harness.open_one(&[]);
         let value = state.value(ValueStateDescriptor::<u32>::new("value")).expect(WORKS);
@@ -138,8 +137,7 @@ fn migrated(state: &mut KeyedState<u64>) {
     }
 }
 
-pub(super) fn only_the_declared_version_and_type_are_migrated(backend: &dyn StateBackend) {
-    let harness = Harness::new(backend);
+pub(super) fn only_the_declared_version_and_type_are_migrated(harness: &Harness<'_>) {
     let mut state: KeyedState<u64> = harness.open_one(&[]);
     let value = state.value(ValueStateDescriptor::<u32>::new("value")).expect(WORKS);
     select(&state, &1);

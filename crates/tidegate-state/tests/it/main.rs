@@ -2,4 +2,5 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
 mod canonical;
+mod document;
 mod memory;

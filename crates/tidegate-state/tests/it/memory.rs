@@ -12,7 +12,7 @@ use tidegate_types::*;
 
 #[test]
 fn it_passes_the_suite_of_all_backends() {
-    conformance::run(&MemoryStateBackend::new());
+    conformance::run(&MemoryStateBackend::new(), Arc::new(MemoryStorage::new()));
 }
 
 fn context() -> KeyedContext {
@@ -65,6 +65,7 @@ fn restore(bytes: &[u8], result: &SnapshotResult) -> Result<Vec<Option<u64>>, St
         handle: result.keyed[0].clone(),
         manifest: StateSource::from(Arc::from(bytes)),
         registered: result.registered.clone(),
+        shared: Vec::new(),
         may_be_shared: true,
     };
     let backend = MemoryStateBackend::new();
