@@ -69,7 +69,8 @@ impl StateSource {
         };
         match &self.0 {
             Place::Bytes(bytes) => {
-                let at = |offset| usize::try_from(offset).expect("within the bytes in memory");
+                // Within the bytes in memory: neither is cut off.
+                let at = |offset| usize::try_from(offset).unwrap_or(usize::MAX);
                 Ok(&bytes[at(offset)..at(end)])
             }
             Place::File { reader, .. } => {
