@@ -312,3 +312,6 @@ fn new_job_id() -> JobId {
     bytes[8..].copy_from_slice(&random());
     JobId::from_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests;
