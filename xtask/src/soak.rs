@@ -1,12 +1,19 @@
-//! `soak`: the kill tests, with many more kills than the continuous integration has time for.
+//! `soak`: the kill tests, with many more kills than the continuous integration has time for, and
+//! the one crate with unsafe code under AddressSanitizer.
 
 use anyhow::Result;
 
 use crate::shell::{self, cargo};
 
-/// Runs the kill tests of `tidegate-cli` with `runs` killed jobs, and every interleaving of the
-/// alignment that is too many for the continuous integration.
+/// Where the sanitizer's runtime is; naming it keeps build scripts and macros without it.
+const SANITIZED: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs the tests under AddressSanitizer, then the kill tests of `tidegate-cli` with `runs` killed
+/// jobs, then every interleaving of the alignment that is too many for the continuous integration.
 pub(crate) fn run(runs: u32) -> Result<()> {
+    if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
+        sanitized()?;
+    }
     // The tests start the programs of target/release.
     shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
     let mut tests = cargo(["test", "--package", "tidegate-cli", "--", "kill", "--nocapture"]);
@@ -14,4 +21,13 @@ pub(crate) fn run(runs: u32) -> Result<()> {
     let mut interleavings =
         cargo(["test", "--release", "--package", "tidegate-align", "--test", "it"]);
     shell::run(interleavings.env("TIDEGATE_EXHAUSTIVE", "1"))
+}
+
+/// The tests of `tidegate-segment` with AddressSanitizer, which stable Rust has, behind a switch.
+fn sanitized() -> Result<()> {
+    let mut tests = cargo(["test", "--package", "tidegate-segment", "--lib", "--tests"]);
+    // Not in target/: other flags would build everything there anew.
+    tests.args(["--target", SANITIZED, "--target-dir", "target/sanitized"]);
+    tests.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+    shell::run(&mut tests)
 }

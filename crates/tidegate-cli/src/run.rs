@@ -1,7 +1,7 @@
-//! `tidegate run`: starts a job's program, and ends as it does.
+//! `tidegate run`: what to run, and with which options.
 
 use std::ffi::OsString;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -11,35 +11,55 @@ use tidegate_runtime::run_options::{RUN_OPTIONS_VARIABLE, RunOptions};
 
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
-use crate::output;
 use crate::program;
 use crate::signals::SignalForwarder;
+use crate::supervise::supervise;
 
-/// Runs the job's program to its end and gives its exit code.
-///
-/// The child is started from the main thread: it dies with the *thread* that started it.
+/// Runs the job's program to its end, over its crashes, and gives the exit code.
 pub(crate) fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let (name, rest) = arguments.job.split_first().expect("clap asks for at least JOB");
     let search = std::env::var_os("PATH");
     let program = program::find(name, search.as_deref()).map_err(Failure::usage)?;
-    let options = options(arguments)?.to_json().map_err(Failure::usage)?;
+    let options = options(arguments)?;
+    let job_program = JobProgram { program, arguments: job_arguments(rest).to_vec() };
+    supervise(&job_program, options)
+}
 
-    let signals = SignalForwarder::new().context("cannot receive signals")?;
-    // Ourselves, even if our file was replaced by a newer one in the meantime.
-    let mut child = Command::new("/proc/self/exe")
-        .arg0("tidegate")
-        .arg("supervised")
-        .arg(std::process::id().to_string())
-        .arg("--")
-        .arg(&program)
-        .args(job_arguments(rest))
-        .env(RUN_OPTIONS_VARIABLE, options)
-        .spawn()
-        .with_context(|| format!("{} cannot be started", program.display()))?;
-    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("children have ids");
-    signals.forward_until_end(id).context("cannot wait for the job")?;
-    let status = child.wait().context("cannot wait for the job")?;
-    Ok(exit_code(&program, status))
+/// The job's program, to be started more than once.
+pub(crate) struct JobProgram {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl JobProgram {
+    /// For people.
+    pub(crate) fn shown(&self) -> std::path::Display<'_> {
+        self.program.display()
+    }
+
+    /// Runs it to its end. To be called from the main thread: the child dies with the *thread* that
+    /// started it.
+    pub(crate) fn run(
+        &self,
+        options: &RunOptions,
+        signals: &SignalForwarder,
+    ) -> Result<ExitStatus, Failure> {
+        let options = options.to_json().map_err(Failure::usage)?;
+        // Ourselves, even if our file was replaced by a newer one in the meantime.
+        let mut child = Command::new("/proc/self/exe")
+            .arg0("tidegate")
+            .arg("supervised")
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .arg(&self.program)
+            .args(&self.arguments)
+            .env(RUN_OPTIONS_VARIABLE, options)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", self.shown()))?;
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("children have ids");
+        signals.forward_until_end(id).context("cannot wait for the job")?;
+        Ok(child.wait().context("cannot wait for the job")?)
+    }
 }
 
 fn options(arguments: &RunArguments) -> Result<RunOptions, Failure> {
@@ -48,9 +68,12 @@ fn options(arguments: &RunArguments) -> Result<RunOptions, Failure> {
     Ok(RunOptions {
         restore_path,
         allow_non_restored: arguments.allow_non_restored_state,
+        claim_mode: arguments.claim_mode,
         parallelism: arguments.parallelism,
         overrides: arguments.overrides.clone(),
         conf_dir,
+        take_over: arguments.take_over,
+        recovery: None,
         supervisor_process_id: Some(std::process::id()),
     })
 }
@@ -60,7 +83,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
     std::path::absolute(path).with_context(error).map_err(Failure::usage)
 }
 
-fn absolute_if_local(path: &str) -> Result<String, Failure> {
+/// The job has our working directory, but what it hands on may be read in another one.
+pub(crate) fn absolute_if_local(path: &str) -> Result<String, Failure> {
     if path.contains("://") || path.starts_with("memory:") {
         return Ok(path.to_owned());
     }
@@ -74,15 +98,6 @@ fn job_arguments(rest: &[OsString]) -> &[OsString] {
         [first, rest @ ..] if first == "--" => rest,
         rest => rest,
     }
-}
-
-fn exit_code(program: &Path, status: ExitStatus) -> u8 {
-    if let Some(signal) = status.signal() {
-        output::note(&format!("{} was ended by signal {signal}", program.display()));
-        return u8::try_from(128 + signal).expect("signals have numbers up to 64");
-    }
-    let code = status.code().expect("a process exits or is ended by a signal");
-    u8::try_from(code & 0xff).expect("eight bits")
 }
 
 #[cfg(test)]

@@ -5,14 +5,37 @@
 
 use std::fs;
 use std::io;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// What somebody wants of `tidegate run` while no job program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A signal of this number.
+    Signal(i32),
+    /// The job is to be cancelled.
+    Cancel,
+}
+
 /// From when it is made, signals do not end this process any more.
 pub(crate) struct SignalForwarder {
-    signals: Signals,
+    shared: Arc<Mutex<Shared>>,
+    wishes: Receiver<Wish>,
+    wish: Sender<Wish>,
+}
+
+#[derive(Default)]
+struct Shared {
+    // The process that signals are passed on to. It is not fetched before this is `None`, so that
+    // its id stays its own.
+    child: Option<Pid>,
+    // The first signal that there was: from then on the job is meant to end.
+    first: Option<i32>,
 }
 
 impl SignalForwarder {
@@ -21,35 +44,67 @@ impl SignalForwarder {
     pub(crate) fn new() -> io::Result<Self> {
         let ignored = ignored_signals(&fs::read_to_string("/proc/self/status")?);
         let handled = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
-        let signals = handled.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
-        Ok(Self { signals: Signals::new(signals)? })
-    }
-
-    /// Passes signals on until the child has ended. It is not fetched, so that its process id
-    /// stays its own while a signal may be on the way.
-    pub(crate) fn forward_until_end(mut self, child: Pid) -> io::Result<()> {
-        let handle = self.signals.handle();
-        let forwarder = std::thread::Builder::new().name("signals".to_owned());
-        let forwarder = forwarder.spawn(move || {
-            for number in self.signals.forever() {
-                let Some(signal) = Signal::from_named_raw(number) else { continue };
+        let handled = handled.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        let mut signals = Signals::new(handled)?;
+        let shared = Arc::new(Mutex::new(Shared::default()));
+        let (wish, wishes) = mpsc::channel();
+        let (state, tell) = (Arc::clone(&shared), wish.clone());
+        std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for number in signals.forever() {
+                let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+                if number == SIGINT && state.child.is_none() && state.first.is_some() {
+                    std::process::exit(128 + SIGINT);
+                }
+                state.first.get_or_insert(number);
+                let _ = tell.send(Wish::Signal(number));
+                let (Some(child), Some(signal)) = (state.child, Signal::from_named_raw(number))
+                else {
+                    continue;
+                };
                 if number == SIGTERM || !is_from_terminal() {
                     // It may have ended just now.
                     let _ = kill_process(child, signal);
                 }
             }
         })?;
-        loop {
+        Ok(Self { shared, wishes, wish })
+    }
+
+    /// Passes signals on until the child has ended; it is left to be fetched.
+    pub(crate) fn forward_until_end(&self, child: Pid) -> io::Result<()> {
+        self.set_child(Some(child));
+        let ended = loop {
             match waitid(WaitId::Pid(child), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
-                Ok(_) => break,
+                Ok(_) => break Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => break Err(error.into()),
             }
+        };
+        self.set_child(None);
+        ended
+    }
+
+    /// Whether there was a signal: the job is meant to end.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).first.is_some()
+    }
+
+    /// Where others than signals say what they wish.
+    pub(crate) fn wish(&self) -> Sender<Wish> {
+        self.wish.clone()
+    }
+
+    /// Waits while no child runs; gives what was wished in the meantime.
+    pub(crate) fn pause(&self, at_most: Duration) -> Option<Wish> {
+        match self.wishes.recv_timeout(at_most) {
+            Ok(wish) => Some(wish),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender"),
         }
-        handle.close();
-        // It ends as soon as the handle is closed.
-        let _ = forwarder.join();
-        Ok(())
+    }
+
+    fn set_child(&self, child: Option<Pid>) {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner).child = child;
     }
 }
 

@@ -43,13 +43,13 @@ impl RateLimiter {
         self.credit = (self.credit + records as u128 * NANOS_PER_SECOND).min(self.burst);
     }
 
-    /// How long after `now` the next record may pass; zero when one may already.
+    /// How long after `now` the next record may pass; zero when one may already, a second at most.
     #[must_use]
     pub fn wait(&mut self, now: Duration) -> Duration {
         self.advance(now);
         let missing = NANOS_PER_SECOND.saturating_sub(self.credit);
         let nanos = missing.div_ceil(self.per_second);
-        Duration::from_nanos(u64::try_from(nanos).expect("one second at most"))
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
     fn advance(&mut self, now: Duration) {
@@ -76,7 +76,8 @@ mod tests {
             // A step that divides nothing: fractions must add up, not get lost.
             let mut now = Duration::ZERO;
             while now < Duration::from_secs(10) {
-                now += Duration::from_nanos(7_654_321).min(Duration::from_secs(10) - now);
+                now += Duration::from_nanos(7_654_321)
+                    .min(Duration::from_secs(10).saturating_sub(now));
                 passed += limiter.take(usize::MAX, now) as u64;
             }
             assert_eq!(passed, rate * 10, "rate {rate}");

@@ -11,11 +11,18 @@ use tidegate_types::{CheckpointId, FileHandle, FileReference, SnapshotKind, Subt
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompletedCheckpoint {
     metadata: Arc<CheckpointMetadata>,
+    // Whether the job may delete it: not a savepoint, unless it was claimed.
+    is_owned: bool,
 }
 
 impl CompletedCheckpoint {
     pub(crate) fn new(metadata: Arc<CheckpointMetadata>) -> Self {
-        Self { metadata }
+        let is_owned = metadata.kind != SnapshotKind::Savepoint;
+        Self { metadata, is_owned }
+    }
+
+    pub(crate) fn claimed(metadata: Arc<CheckpointMetadata>) -> Self {
+        Self { metadata, is_owned: true }
     }
 
     /// Which.
@@ -43,17 +50,28 @@ impl CompletedCheckpoint {
     }
 }
 
-/// The checkpoint that a job goes on from. It is not the job's own: none of its files is deleted.
+/// The checkpoint that a job goes on from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RestoredCheckpoint {
     pub(crate) metadata: Arc<CheckpointMetadata>,
+    pub(crate) is_claimed: bool,
 }
 
 impl RestoredCheckpoint {
-    /// A checkpoint that stays its owner's (`NO_CLAIM`).
+    /// A checkpoint that stays its owner's (`NO_CLAIM`): none of its files is deleted.
     #[must_use]
     pub fn not_claimed(metadata: Arc<CheckpointMetadata>) -> Self {
-        Self { metadata }
+        Self { metadata, is_claimed: false }
+    }
+
+    /// A checkpoint that is the job's own from now on (`CLAIM`), a savepoint too: it is deleted
+    /// when newer ones subsume it, and retained or deleted at the job's end like them.
+    ///
+    /// Whoever carries out the actions knows where it lies. References to files outside of its
+    /// directory must be absolute if that is not the job's own directory.
+    #[must_use]
+    pub fn claimed(metadata: Arc<CheckpointMetadata>) -> Self {
+        Self { metadata, is_claimed: true }
     }
 
     /// What it holds.
@@ -101,17 +119,22 @@ impl CompletedCheckpoints {
     /// Adds the newest and takes out the ones too many. Savepoints count for nothing: older ones
     /// are forgotten as soon as a newer checkpoint is complete, and never handed out for deletion.
     pub(crate) fn add(&mut self, newest: CompletedCheckpoint) -> Vec<CompletedCheckpoint> {
+        self.checkpoints.retain(|old| old.is_owned);
+        self.recover(newest);
+        let own = self.checkpoints.iter().filter(|checkpoint| checkpoint.is_owned).count();
+        self.checkpoints.drain(..own.saturating_sub(self.retained)).collect()
+    }
+
+    /// Adds the newest and takes out none.
+    pub(crate) fn recover(&mut self, newest: CompletedCheckpoint) {
         let last = self.checkpoints.back().map(CompletedCheckpoint::checkpoint);
         assert!(last < Some(newest.checkpoint()), "checkpoints complete in order");
-        self.checkpoints.retain(|old| old.kind() != SnapshotKind::Savepoint);
         self.checkpoints.push_back(newest);
-        let own = self.checkpoints.iter().filter(|c| c.kind() != SnapshotKind::Savepoint).count();
-        self.checkpoints.drain(..own.saturating_sub(self.retained)).collect()
     }
 
     /// Takes out all but the newest `keep` of the job's own checkpoints, oldest first.
     pub(crate) fn truncate(&mut self, keep: usize) -> Vec<CompletedCheckpoint> {
-        self.checkpoints.retain(|old| old.kind() != SnapshotKind::Savepoint);
+        self.checkpoints.retain(|old| old.is_owned);
         let surplus = self.checkpoints.len().saturating_sub(keep);
         self.checkpoints.drain(..surplus).collect()
     }

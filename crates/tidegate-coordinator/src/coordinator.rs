@@ -5,7 +5,8 @@
 //! - one publication is under way at a time, and checkpoints complete in the order of their ids;
 //! - a checkpoint is complete when the driver says that its metadata is durable, never before;
 //! - nothing that a complete or pending checkpoint refers to is handed out for deletion;
-//! - nothing of the checkpoint that the job was restored from is ever handed out for deletion.
+//! - nothing of the checkpoint that the job was restored from is ever handed out for deletion,
+//!   unless it was claimed: then it is one of the job's own.
 
 mod end;
 mod publication;
@@ -79,14 +80,22 @@ impl Coordinator {
         restored: Option<RestoredCheckpoint>,
     ) -> Self {
         let mut registry = SharedStateRegistry::new();
-        if let Some(RestoredCheckpoint { metadata }) = restored {
+        let mut completed = CompletedCheckpoints::new(config.retained);
+        if let Some(RestoredCheckpoint { metadata, is_claimed }) = restored {
             for file in states(&metadata).flat_map(shared_files) {
-                registry.disown(metadata.checkpoint, file);
+                match is_claimed {
+                    true => registry.register(metadata.checkpoint, file),
+                    false => registry.disown(metadata.checkpoint, file),
+                }
+            }
+            if is_claimed {
+                // The first one is never one too many.
+                completed.add(CompletedCheckpoint::claimed(metadata));
             }
         }
         Self {
             schedule: Schedule::new(&config),
-            completed: CompletedCheckpoints::new(config.retained),
+            completed,
             config,
             topology,
             job,
@@ -102,6 +111,39 @@ impl Coordinator {
             failures: 0,
             superseded: false,
         }
+    }
+
+    /// Takes up the complete checkpoints of the same run that an earlier process has left behind:
+    /// the newest is [`latest_completed`](Self::latest_completed), and all are deleted when they are
+    /// subsumed, like those to come. Before any event.
+    ///
+    /// # Panics
+    ///
+    /// When their ids do not ascend.
+    #[must_use]
+    pub fn with_recovered(
+        mut self,
+        completed: impl IntoIterator<Item = Arc<CheckpointMetadata>>,
+    ) -> Self {
+        for metadata in completed {
+            self.next = self.next.max(metadata.checkpoint.next());
+            let completed = CompletedCheckpoint::new(metadata);
+            for file in completed.shared_files() {
+                self.registry.register(completed.checkpoint(), file);
+            }
+            self.completed.recover(completed);
+        }
+        self
+    }
+
+    /// What a checkpoint of somebody else refers to is never deleted, though checkpoints of this
+    /// job may come to use it. Before any event.
+    #[must_use]
+    pub fn with_foreign(mut self, metadata: &CheckpointMetadata) -> Self {
+        for file in states(metadata).flat_map(shared_files) {
+            self.registry.disown(metadata.checkpoint, file);
+        }
+        self
     }
 
     /// Takes in an event; gives what is to be done, in order. `wall_clock_ms` is the time of day in
@@ -162,6 +204,12 @@ impl Coordinator {
     /// The newest complete checkpoint of this run: what tasks restart from.
     pub fn latest_completed(&self) -> Option<&CompletedCheckpoint> {
         self.completed.iter().next_back()
+    }
+
+    /// Whether a snapshot that is asked for now will be taken: not once the job is finishing,
+    /// failing or has ended.
+    pub fn takes_requests(&self) -> bool {
+        self.phase == Phase::Running
     }
 
     /// The complete checkpoints that are kept, oldest first.

@@ -1,6 +1,6 @@
 //! Deleting what the coordinator no longer needs, in an order that a crash cannot make dangerous.
 
-use tidegate_store::{CheckpointStorage, StorageError};
+use tidegate_store::{CheckpointStorage, StorageError, StoragePath};
 use tidegate_types::FileReference;
 
 use crate::resolve::split_uri;
@@ -26,6 +26,24 @@ pub fn discard(
         result = result.and(storage.delete_directory(&paths.checkpoint(checkpoint)).map(drop));
     }
     result
+}
+
+/// Like [`discard`] of a checkpoint whose directory is this one: a savepoint that was given up, or
+/// a checkpoint that was claimed. Files elsewhere are deleted where their references are absolute.
+pub fn discard_at(
+    storage: &dyn CheckpointStorage,
+    directory: &StoragePath,
+    discarded: &Discarded,
+) -> Result<(), StorageError> {
+    storage.delete(&directory.join(CheckpointPaths::METADATA)?)?;
+    let mut result = Ok(());
+    for file in &discarded.files {
+        if let FileReference::Absolute(uri) = &file.reference {
+            let deleted = split_uri(uri).and_then(|(other, path)| other.delete(&path));
+            result = result.and(deleted.map(drop));
+        }
+    }
+    result.and(storage.delete_directory(directory).map(drop))
 }
 
 fn delete(

@@ -163,6 +163,12 @@ pub enum RestoreError {
         /// As a later subtask has it.
         other: Distribution,
     },
+    /// A file of a claimed checkpoint cannot be named from another directory.
+    #[error("{file} has no URI that a checkpoint can refer to; resume without claiming")]
+    Unreferable {
+        /// The file, as the checkpoint refers to it.
+        file: Box<str>,
+    },
     /// A checkpoint of another program holds output that was queued in a sender.
     #[error(
         "operator {operator} has queued output in the checkpoint, and only records on the way \

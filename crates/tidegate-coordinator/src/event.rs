@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::Determinacy;
+use tidegate_store::{Determinacy, StorageError};
 use tidegate_types::{AttemptId, Barrier, CheckpointId, FileHandle, SnapshotKind, Subtask, TaskId};
 
 use crate::{AbortReason, Acknowledgement, DeclineReason, FailureReason, JobStatus, PublishError};
@@ -39,7 +39,8 @@ pub enum Event {
         /// Whether it may have been published all the same.
         determinacy: Determinacy,
     },
-    /// Another process has published a checkpoint with this number.
+    /// Another process has taken over the job's directory, or published a checkpoint with this
+    /// number.
     PublishSuperseded(CheckpointId),
     /// All tasks were stopped and start anew from
     /// [`latest_completed`](crate::Coordinator::latest_completed), or from what the job began with.
@@ -59,7 +60,10 @@ impl Event {
     pub fn of_publication(checkpoint: CheckpointId, outcome: &Result<(), PublishError>) -> Self {
         match outcome {
             Ok(()) => Self::Published(checkpoint),
-            Err(PublishError::Superseded { .. }) => Self::PublishSuperseded(checkpoint),
+            Err(
+                PublishError::Superseded { .. }
+                | PublishError::Storage { source: StorageError::OwnershipLost { .. }, .. },
+            ) => Self::PublishSuperseded(checkpoint),
             Err(error) => Self::PublishFailed { checkpoint, determinacy: error.determinacy() },
         }
     }

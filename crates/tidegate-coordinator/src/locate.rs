@@ -13,7 +13,7 @@ use tidegate_types::JobId;
 
 use crate::maintain::checkpoints;
 use crate::resolve::split_uri;
-use crate::{CheckpointPaths, FileResolver, RestoreError, SkippedCheckpoint, verify};
+use crate::{CheckpointPaths, FileResolver, RestoreError, SkippedCheckpoint, verify_present};
 
 /// The longest metadata that is read into memory, in bytes.
 const LONGEST_METADATA: u64 = 1 << 30;
@@ -122,7 +122,7 @@ fn newest_usable(
     for checkpoint in checkpoints(&**storage, &paths).map_err(failed)?.into_iter().rev() {
         let directory = paths.checkpoint(checkpoint);
         let usable = read_checkpoint(storage, directory.clone()).and_then(|located| {
-            verify(&located)?;
+            verify_present(&located)?;
             Ok(located)
         });
         match usable {
@@ -136,7 +136,7 @@ fn newest_usable(
     Err(RestoreError::NoneUsable { path, skipped })
 }
 
-fn read_checkpoint(
+pub(crate) fn read_checkpoint(
     storage: &Arc<dyn CheckpointStorage>,
     directory: StoragePath,
 ) -> Result<LocatedCheckpoint, RestoreError> {
@@ -190,12 +190,12 @@ fn jobs_with_checkpoints(
     Ok(jobs)
 }
 
-fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<str> {
+pub(crate) fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<str> {
     let separator = if path.is_root() { "" } else { "/" };
     format!("{}{separator}{path}", storage.uri()).into()
 }
 
-fn storage_error(path: &str, source: StorageError) -> RestoreError {
+pub(crate) fn storage_error(path: &str, source: StorageError) -> RestoreError {
     RestoreError::Storage { path: path.into(), source }
 }
 

@@ -84,6 +84,12 @@ impl CheckpointPaths {
     }
 }
 
+/// The name of a savepoint's directory. `random` makes it one of its own.
+#[must_use]
+pub fn savepoint_name(job: JobId, random: u64) -> String {
+    format!("savepoint-{}-{:012x}", &job.to_string()[..6], random >> 16)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +104,13 @@ mod tests {
         for name in ["chk-", "chk-0", "chk-01", "chk-+1", "chk-18446744073709551615", "xchk-1"] {
             assert_eq!(CheckpointPaths::checkpoint_of(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_savepoints_name_tells_its_job() {
+        let job = JobId::from_bytes([0xab; 16]);
+        assert_eq!(savepoint_name(job, 0x0123_4567_89ab_cdef), "savepoint-ababab-0123456789ab");
+        assert_eq!(savepoint_name(job, 0), "savepoint-ababab-000000000000");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub enum AbortReason {
         /// Whether it may have been published all the same.
         determinacy: Determinacy,
     },
-    /// Somebody else has published a checkpoint with this number.
+    /// Somebody else has taken over the directory, or published a checkpoint with this number.
     Superseded,
     /// A newer checkpoint completed first.
     Subsumed {
@@ -105,7 +105,7 @@ impl fmt::Display for AbortReason {
                 f.write_str("its metadata could not be published for certain")
             }
             Self::Superseded => {
-                f.write_str("another process has published a checkpoint with this number")
+                f.write_str("another process has taken over the job's checkpoint directory")
             }
             Self::Subsumed { by } => write!(f, "checkpoint {by} completed first"),
             Self::TasksRestarted => f.write_str("the tasks were restarted"),
@@ -127,7 +127,7 @@ pub enum FailureReason {
     },
     /// Another process writes this job's checkpoints; this one must write nothing more.
     Superseded {
-        /// The checkpoint that the other has published.
+        /// The checkpoint that could not be published any more.
         checkpoint: CheckpointId,
     },
 }
@@ -140,7 +140,8 @@ impl fmt::Display for FailureReason {
             }
             Self::Superseded { checkpoint } => write!(
                 f,
-                "another process has published checkpoint {checkpoint} of this job; stop one of them"
+                "another process has taken over this job's checkpoint directory: checkpoint \
+                 {checkpoint} is not published, and nothing more is written or deleted there"
             ),
         }
     }

@@ -84,7 +84,8 @@ impl FileResolver {
         check_digest(file.digest, digest.finish())
     }
 
-    fn open_checked(&self, file: &FileHandle) -> Result<Box<dyn StateReader>, FileFault> {
+    /// Opens a file that must have the length that was written; its content is not checked.
+    pub fn open_checked(&self, file: &FileHandle) -> Result<Box<dyn StateReader>, FileFault> {
         let reader = self.open(&file.reference).map_err(|error| match error {
             StorageError::Missing { .. } => FileFault::Missing,
             other => FileFault::Unreadable(other),

@@ -39,8 +39,10 @@ pub enum FrameKind {
     Metadata = 1,
     /// The states of one task's operators, on their way to the coordinator.
     Acknowledgement = 2,
-    /// Keyed state in the canonical form.
+    /// What is in front of keyed state in the canonical form.
     KeyedState = 3,
+    /// What is behind it: where each part lies.
+    KeyedStateIndex = 4,
 }
 
 impl fmt::Display for FrameKind {
@@ -49,6 +51,7 @@ impl fmt::Display for FrameKind {
             Self::Metadata => "metadata",
             Self::Acknowledgement => "acknowledgement",
             Self::KeyedState => "keyed state",
+            Self::KeyedStateIndex => "keyed state index",
         })
     }
 }
@@ -85,6 +88,20 @@ pub fn seal_in_place(kind: FrameKind, bytes: &mut [u8]) {
 pub fn open(kind: FrameKind, bytes: &[u8]) -> Result<&[u8], MetadataError> {
     let too_short = MetadataError::TooShort { expected: HEADER_LENGTH, found: bytes.len() };
     let (header, payload) = bytes.split_first_chunk::<HEADER_LENGTH>().ok_or(too_short)?;
+    let expected = payload_length(kind, header)?.saturating_add(HEADER_LENGTH as u64);
+    if expected != bytes.len() as u64 {
+        return Err(MetadataError::Length { expected, found: bytes.len() as u64 });
+    }
+    let (expected, found) = (Digest::from_bytes(field(header, 24)), Digest::of(payload));
+    if found != expected {
+        return Err(MetadataError::PayloadDigest { expected, found });
+    }
+    Ok(payload)
+}
+
+/// How many bytes follow the header of a frame of this kind, after the header was verified. For
+/// frames with something behind them, which are read piece by piece.
+pub fn payload_length(kind: FrameKind, header: &[u8; HEADER_LENGTH]) -> Result<u64, MetadataError> {
     let found: [u8; 8] = field(header, 0);
     if found != MAGIC {
         return Err(MetadataError::Magic { found });
@@ -106,15 +123,7 @@ pub fn open(kind: FrameKind, bytes: &[u8]) -> Result<&[u8], MetadataError> {
             return Err(MetadataError::Reserved { offset });
         }
     }
-    let expected = u64::from_le_bytes(field(header, 16)).saturating_add(HEADER_LENGTH as u64);
-    if expected != bytes.len() as u64 {
-        return Err(MetadataError::Length { expected, found: bytes.len() as u64 });
-    }
-    let (expected, found) = (Digest::from_bytes(field(header, 24)), Digest::of(payload));
-    if found != expected {
-        return Err(MetadataError::PayloadDigest { expected, found });
-    }
-    Ok(payload)
+    Ok(u64::from_le_bytes(field(header, 16)))
 }
 
 fn field<const N: usize>(header: &[u8; HEADER_LENGTH], offset: usize) -> [u8; N] {

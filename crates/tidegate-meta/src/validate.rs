@@ -36,6 +36,9 @@ pub(crate) fn acknowledgement(wire: &ArchivedAcknowledgement) -> Result<(), Meta
     for operator in wire.operators.iter() {
         let check = Check { operator: uid(&operator.uid)? };
         operator.registered.iter().try_for_each(|registered| check.registered(registered))?;
+        // Who acknowledges is said beside these bytes. What is reserved stays zero.
+        let index = operator.state.index.to_native();
+        check.that(index == 0, "subtask.index", &index, "0 in an acknowledgement")?;
         check.state(&operator.state, MaxParallelism::LIMIT)?;
     }
     Ok(())

@@ -79,10 +79,17 @@ impl Attempt {
 
     /// Puts a barrier into every source.
     pub(crate) fn inject(&self, barrier: tidegate_types::Barrier) {
-        for task in self.tasks.iter().filter(|task| task.is_source) {
-            // A task that has ended has reported why; the report is on its way.
-            let _ = task.commands.send(Command::Inject(barrier));
-        }
+        self.tell_sources(Command::Inject(barrier));
+    }
+
+    /// Puts a barrier into every source and lets none read beyond it.
+    pub(crate) fn stop(&self, barrier: tidegate_types::Barrier, drain: bool) {
+        self.tell_sources(Command::Stop { barrier, drain });
+    }
+
+    /// Lets the sources read on after [`stop`](Self::stop).
+    pub(crate) fn resume(&self) {
+        self.tell_sources(Command::Resume);
     }
 
     /// Tells every task that a checkpoint is complete.
@@ -98,6 +105,13 @@ impl Attempt {
     /// Tells every task to end, all being done.
     pub(crate) fn finish(&self) {
         self.tell_all(Command::Finish);
+    }
+
+    fn tell_sources(&self, command: Command) {
+        for task in self.tasks.iter().filter(|task| task.is_source) {
+            // A task that has ended has reported why; the report is on its way.
+            let _ = task.commands.send(command);
+        }
     }
 
     fn tell_all(&self, command: Command) {

@@ -27,6 +27,10 @@ pub enum TaskError {
     /// A source or a sink failed.
     #[error("source or sink")]
     Connect(#[from] ConnectError),
+    /// A sink could not make output durable; what was written since the last checkpoint has to be
+    /// written again.
+    #[error("output of a sink is lost")]
+    OutputLost(#[source] ConnectError),
     /// A state file of the restored checkpoint could not be read.
     #[error("checkpoint storage")]
     Storage(#[from] StorageError),
@@ -90,6 +94,19 @@ pub enum TaskError {
 }
 
 impl TaskError {
+    /// Whether restored state does not fit the job: trying again would change nothing.
+    pub(crate) fn refuses_restore(&self) -> bool {
+        matches!(
+            self,
+            Self::State(
+                StateError::Incompatible { .. }
+                    | StateError::ForeignBackend { .. }
+                    | StateError::Key { .. }
+                    | StateError::Value { .. }
+            )
+        )
+    }
+
     pub(crate) fn from_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic
             .downcast_ref::<&str>()
@@ -159,6 +176,24 @@ pub enum JobError {
         /// What it returned.
         source: UserError,
     },
+    /// State of the checkpoint does not fit the operator that is to go on with it.
+    #[error("cannot resume {operators}")]
+    RestoredState {
+        /// The operators of the task.
+        operators: Box<str>,
+        /// Which state, and why not.
+        #[source]
+        source: Box<TaskError>,
+    },
+    /// Output that the checkpoint has prepared cannot be found in it.
+    #[error("output of sink {operator} that the checkpoint has prepared")]
+    Committables {
+        /// The sink.
+        operator: OperatorUid,
+        /// What is wrong with the checkpoint.
+        #[source]
+        source: Box<TaskError>,
+    },
     /// A task failed and the restart strategy allows no more restarts.
     #[error("failed after {restarts} restarts; last: subtask {subtask} of {operators}")]
     Failed {
@@ -171,6 +206,12 @@ pub enum JobError {
         /// Why.
         #[source]
         source: Box<TaskError>,
+    },
+    /// Another process writes the job's checkpoints now; this one must write nothing more.
+    #[error("{reason}")]
+    Superseded {
+        /// What showed it.
+        reason: FailureReason,
     },
     /// Checkpoints failed in a way that the configuration does not tolerate.
     #[error("{reason} (execution.checkpointing.tolerable-failed-checkpoints)")]

@@ -48,10 +48,12 @@ impl ExitStatus {
             | JobError::Backend { .. }
             | JobError::Storage(StorageError::InvalidUri { .. })
             | JobError::Connect(ConnectError::InputMissing { .. }) => Self::Usage,
-            JobError::Restore(_) | JobError::Connect(ConnectError::Malformed { .. }) => {
-                Self::RestoreRefused
-            }
+            JobError::Restore(_)
+            | JobError::Committables { .. }
+            | JobError::RestoredState { .. }
+            | JobError::Connect(ConnectError::Malformed { .. }) => Self::RestoreRefused,
             JobError::Storage(StorageError::Owned { .. } | StorageError::OwnershipLost { .. })
+            | JobError::Superseded { .. }
             | JobError::Connect(
                 ConnectError::ForeignOutput { .. } | ConnectError::OutputInUse { .. },
             ) => Self::Occupied,

@@ -1,33 +1,35 @@
 //! One run of a job in this process: prepared once, then attempt after attempt until it ends.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
+use tidegate_align::AlignmentMode;
 use tidegate_connect::SinkOwnership;
-use tidegate_coordinator::{
-    CheckpointPaths, Coordinator, Event, FileResolver, JobInfo, JobStatus, LocatedCheckpoint,
-    RestorePlan, RestoredCheckpoint, TaskTopology, Topology, locate, next_checkpoint_id,
-    remove_incomplete, verify,
-};
+use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
-use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask, TaskId};
+use tidegate_state_fs::FsStateBackend;
+use tidegate_store::storage_for_uri;
+use tidegate_types::{
+    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
+};
 
 use crate::attempt::Attempt;
-use crate::config::{Backend, JobConfig, RestartStrategy};
+use crate::beginning::Beginning;
+use crate::config::{Backend, JobConfig};
 use crate::control::JobState;
-use crate::driver::{AttemptEnd, Driver, Stop};
-use crate::error::{JobError, TaskError};
+use crate::driver::{AttemptEnd, Driver, PATIENCE, Stop};
+use crate::error::JobError;
 use crate::graph::{Graph, Job};
-use crate::lists::all_items;
 use crate::place::CheckpointPlace;
+use crate::random::random;
+use crate::restart::{RestartBackoff, RestartDecision};
 use crate::run_options::RunOptions;
+use crate::savepoints::{SavepointDesk, Savepoints};
 use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
+use crate::storage_thread::StorageThread;
 use crate::task::{AttemptContext, Restore};
 
 /// A job that is ready to run, or runs.
@@ -35,14 +37,16 @@ pub(crate) struct JobRun {
     name: String,
     job: JobId,
     attempt: AttemptId,
+    first_checkpoint: CheckpointId,
     graph: Graph,
     topology: Topology,
-    config: JobConfig,
     backend: Arc<dyn StateBackend>,
-    restored: Option<LocatedCheckpoint>,
+    alignment: AlignmentMode,
     allow_non_restored: bool,
     driver: Driver,
-    restarts: u32,
+    backoff: RestartBackoff,
+    // Of the program, by its supervisor.
+    earlier_restarts: u32,
     _sinks: Vec<SinkOwnership>,
 }
 
@@ -58,49 +62,50 @@ impl JobRun {
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
         let mut graph = job.into_graph();
-        let backend = state_backend(config)?;
         let topology = topology(&mut graph, config, options)?;
-        let restored = options.restore_path.as_deref().map(locate).transpose()?;
-        if let Some(located) = &restored {
-            for skipped in &located.skipped {
-                let reason = crate::launch::chain(&skipped.error);
-                tracing::warn!("passed over {}: {reason}", skipped.path);
-            }
-            verify(located)?;
-            // Made here only to be refused before anything is touched.
-            RestorePlan::new(&located.metadata, &topology, options.allow_non_restored)?;
-        }
-        let job = restored.as_ref().map_or_else(new_job_id, |located| located.metadata.job_id);
-        let earlier = restored.as_ref().map_or(0, |located| located.metadata.attempt.get());
-        let attempt = AttemptId::new(earlier + 1);
-        let place = place(name, job, attempt, config)?;
-        remove_incomplete(&*place.storage, &place.paths)?;
-        let next = next_checkpoint_id(&*place.storage, &place.paths)?;
-        let next =
-            restored.as_ref().map_or(next, |located| next.max(located.metadata.checkpoint.next()));
-        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, restored.is_some()));
+        let check_inputs = |restored: Option<&CheckpointMetadata>| {
+            let begins_anew = |uid: &str| {
+                let operators = restored.map_or(&[][..], |metadata| &metadata.operators);
+                operators.iter().all(|operator| operator.uid.as_str() != uid)
+            };
+            let mut anew = graph.inputs.iter().filter(|input| begins_anew(&input.uid));
+            Ok(anew.try_for_each(|input| (input.check)())?)
+        };
+        let beginning = Beginning::prepare(name, config, options, &topology, &check_inputs)?;
+        let job = beginning.info.job_id;
+        let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
-        let info = JobInfo { job_id: job, job_name: name.to_owned(), attempt };
-        let taken_up = restored
-            .as_ref()
-            .map(|located| RestoredCheckpoint::not_claimed(Arc::clone(&located.metadata)));
-        let config_of_checkpoints = config.coordinator();
-        let coordinator =
-            Coordinator::new(config_of_checkpoints, topology.clone(), info, next, taken_up);
+        let coordinator = beginning.coordinator(config, &topology);
+        let Beginning { info, place, restored, next, .. } = beginning;
+        let backend = state_backend(config, &place)?;
+        let storage = StorageThread::start();
         let started = Instant::now();
-        let driver = Driver { coordinator, place, started, stops, status };
+        let patience = PATIENCE;
+        let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
+        let driver = Driver {
+            coordinator,
+            place,
+            storage,
+            started,
+            stops,
+            status,
+            patience,
+            savepoints,
+            restored,
+        };
         Ok(Self {
             name: name.to_owned(),
             job,
-            attempt,
+            attempt: info.attempt,
+            first_checkpoint: next,
             graph,
             topology,
-            config: config.clone(),
             backend,
-            restored,
+            alignment: config.alignment(),
             allow_non_restored: options.allow_non_restored,
             driver,
-            restarts: 0,
+            backoff: RestartBackoff::new(config.restart_strategy, random()),
+            earlier_restarts: options.recovery.as_ref().map_or(0, |recovery| recovery.restarts),
             _sinks: sinks,
         })
     }
@@ -113,8 +118,18 @@ impl JobRun {
         &self.name
     }
 
+    /// The first number that it gives to a checkpoint.
+    pub(crate) fn first_checkpoint(&self) -> CheckpointId {
+        self.first_checkpoint
+    }
+
     pub(crate) fn attempt(&self) -> AttemptId {
         self.attempt
+    }
+
+    /// Where savepoints are asked for.
+    pub(crate) fn savepoints(&self) -> Arc<SavepointDesk> {
+        self.driver.savepoints.desk()
     }
 
     /// The directory of the job's checkpoints.
@@ -132,48 +147,71 @@ impl JobRun {
 
     fn attempts(&mut self) -> Result<JobStatus, JobError> {
         loop {
-            let end = self.run_attempt()?;
-            let (task, subtask, error) = match end {
+            let error = match self.run_attempt()? {
                 AttemptEnd::Finished => return Ok(JobStatus::Finished),
                 AttemptEnd::Stopped(stop) => return Ok(status_of(stop)),
-                AttemptEnd::CheckpointsFailed(error) => return Err(error),
-                AttemptEnd::TaskFailed { task, subtask, error } => (task, subtask, error),
+                // The job itself is sound: it goes on at once, from before the drain.
+                AttemptEnd::DrainedInVain => {
+                    if let Some(end) = self.pause(Duration::ZERO) {
+                        return end;
+                    }
+                    self.next_attempt();
+                    continue;
+                }
+                AttemptEnd::TaskFailed { task, subtask, error } => {
+                    let operators = self.operators_of(task);
+                    if error.refuses_restore() {
+                        return Err(JobError::RestoredState { operators, source: error });
+                    }
+                    let restarts = self.backoff.restarts();
+                    JobError::Failed { restarts, operators, subtask, source: error }
+                }
+                AttemptEnd::CheckpointsFailed(error) => error,
             };
-            let operators = self.operators_of(task);
-            let RestartStrategy::FixedDelay { attempts, delay } = self.config.restart_strategy
-            else {
-                return Err(self.failed(operators, subtask, error));
-            };
-            if self.restarts >= attempts {
-                return Err(self.failed(operators, subtask, error));
+            // Another process has the directory: whatever we did would be in vain.
+            if matches!(error, JobError::Superseded { .. }) {
+                return Err(error);
             }
-            self.restarts += 1;
-            tracing::warn!(
-                "subtask {subtask} of {operators} failed: {}; restart {} of {attempts} in {delay:?}",
-                crate::launch::chain(&*error),
-                self.restarts
-            );
+            let RestartDecision::Restart { after } = self.backoff.failed(self.driver.now()) else {
+                return Err(error);
+            };
+            let restarts = self.backoff.restarts();
+            let reason = crate::launch::chain(&error);
+            tracing::warn!("{}: {reason}; restart {restarts} in {after:.1?}", self.name);
             self.driver.status.state(JobState::Restarting);
-            self.driver.status.restarted(self.restarts);
-            if let Some(stop) = self.driver.pause(delay) {
-                return Ok(status_of(stop));
+            if let Some(end) = self.pause(after) {
+                return end;
             }
-            self.attempt = self.attempt.next();
-            self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+            self.next_attempt();
         }
+    }
+
+    /// Waits before a restart; `Some` when the job ends instead.
+    fn pause(&mut self, delay: Duration) -> Option<Result<JobStatus, JobError>> {
+        match self.driver.pause(delay)? {
+            AttemptEnd::Stopped(stop) => Some(Ok(status_of(stop))),
+            AttemptEnd::CheckpointsFailed(error) => Some(Err(error)),
+            AttemptEnd::Finished | AttemptEnd::TaskFailed { .. } | AttemptEnd::DrainedInVain => {
+                unreachable!("no task runs in a pause")
+            }
+        }
+    }
+
+    fn next_attempt(&mut self) {
+        self.attempt = self.attempt.next();
+        self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
         let newest = self.newest_state();
-        let restore = newest.as_ref().map(|(metadata, resolver)| {
-            let plan = RestorePlan::new(metadata, &self.topology, self.allow_non_restored)?;
-            Ok::<_, JobError>(Restore { plan, resolver: resolver.clone() })
+        let restore = newest.map(|(metadata, resolver, may_be_shared)| {
+            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
+            let plan = RestorePlan::new(&metadata, &self.topology, self.allow_non_restored)?;
+            let checkpoint = metadata.checkpoint;
+            Ok::<_, JobError>(Restore { plan, resolver, checkpoint, may_be_shared })
         });
         let restore = restore.transpose()?;
-        if let Some((metadata, _)) = &newest {
-            tracing::info!("{}: resumes from checkpoint {}", self.name, metadata.checkpoint);
-        }
-        self.recover_sinks(newest.as_ref().map(|(metadata, _)| &**metadata))?;
+        self.recover_sinks(restore.as_ref())?;
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -187,30 +225,52 @@ impl JobRun {
             backend: Arc::clone(&self.backend),
             storage: Arc::clone(&self.driver.place.storage),
             paths: self.driver.place.paths.clone(),
+            savepoints: self.driver.savepoints.places(),
             restore,
-            alignment: self.config.alignment(),
+            alignment: self.alignment,
         });
         let attempt = Attempt::start(&self.graph, &shared);
+        self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
         Ok(self.driver.run(&attempt))
     }
 
-    /// The newest completed checkpoint of this run, or what the run itself began with.
-    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver)> {
-        let own = self.driver.coordinator.latest_completed().map(|completed| {
-            let CheckpointPlace { storage, paths, .. } = &self.driver.place;
-            let directory = paths.checkpoint(completed.metadata().checkpoint);
-            let resolver = FileResolver::new(Arc::clone(storage), directory);
-            (Arc::clone(completed.metadata()), resolver)
+    /// The newest completed checkpoint of this run, or what the run itself began with; and whether
+    /// new checkpoints may refer to its files.
+    fn newest_state(&self) -> Option<(Arc<CheckpointMetadata>, FileResolver, bool)> {
+        let Driver { coordinator, place, savepoints, restored, .. } = &self.driver;
+        let begun_with = restored.as_ref().map(|restored| {
+            let (metadata, resolver) = (Arc::clone(&restored.metadata), restored.resolver.clone());
+            (metadata, resolver, restored.may_be_shared())
         });
-        let restored = self.restored.as_ref();
-        own.or_else(|| restored.map(|located| (Arc::clone(&located.metadata), located.resolver())))
+        for completed in coordinator.completed().rev() {
+            let metadata = Arc::clone(completed.metadata());
+            let checkpoint = metadata.checkpoint;
+            if begun_with.as_ref().is_some_and(|(begun, ..)| begun.checkpoint == checkpoint) {
+                break;
+            }
+            if let Some(last) = savepoints.last(checkpoint) {
+                return Some((metadata, last.resolver(), false));
+            }
+            // Any other savepoint is its owner's, who may have deleted it already.
+            if completed.kind() != SnapshotKind::Savepoint {
+                let directory = place.paths.checkpoint(checkpoint);
+                let resolver = FileResolver::new(Arc::clone(&place.storage), directory);
+                return Some((metadata, resolver, true));
+            }
+        }
+        begun_with
     }
 
-    fn recover_sinks(&self, metadata: Option<&CheckpointMetadata>) -> Result<(), JobError> {
+    fn recover_sinks(&self, restore: Option<&Restore>) -> Result<(), JobError> {
         for sink in &self.graph.sinks {
-            let items = metadata.map_or_else(Vec::new, |m| all_items(m, &sink.uid, COMMITTABLES));
-            let recovery = (sink.recover)(self.job, metadata.map(|m| m.checkpoint), &items)?;
+            let items = restore.map(|restore| restore.all_items(&sink.uid, COMMITTABLES));
+            let items = items.transpose().map_err(|source| {
+                let (operator, source) = (sink.uid.clone(), Box::new(source));
+                JobError::Committables { operator, source }
+            })?;
+            let checkpoint = restore.map(|restore| restore.checkpoint);
+            let recovery = (sink.recover)(self.job, checkpoint, &items.unwrap_or_default())?;
             if !recovery.taken_back.is_empty() {
                 tracing::warn!(
                     "sink {}: took back the output of later checkpoints, which will come again: {}",
@@ -225,10 +285,6 @@ impl JobRun {
     fn operators_of(&self, task: TaskId) -> Box<str> {
         let uids = &self.graph.vertices[task.get() as usize].operators;
         uids.iter().map(OperatorUid::as_str).collect::<Vec<_>>().join(" -> ").into()
-    }
-
-    fn failed(&self, operators: Box<str>, subtask: Subtask, source: Box<TaskError>) -> JobError {
-        JobError::Failed { restarts: self.restarts, operators, subtask, source }
     }
 }
 
@@ -269,48 +325,28 @@ fn topology(
     Ok(Topology { tasks, max_parallelism: max })
 }
 
-fn place(
-    name: &str,
-    job: JobId,
-    attempt: AttemptId,
+fn state_backend(
     config: &JobConfig,
-) -> Result<CheckpointPlace, JobError> {
-    let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
-        Some(uri) => storage_for_uri(uri)?,
-        None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
-        None => {
-            if config.interval.is_some() {
-                tracing::warn!(
-                    "state.checkpoints.dir is not set: checkpoints live in this process's memory \
-                     and end with it"
-                );
-            }
-            Arc::new(MemoryStorage::new())
-        }
-    };
-    let paths = CheckpointPaths::of_job(job);
-    let owner = OwnerInfo::current(name, attempt.get());
-    let ownership = storage.own(&paths.job_directory(), &owner)?;
-    Ok(CheckpointPlace { storage, paths, ownership })
-}
-
-fn state_backend(config: &JobConfig) -> Result<Arc<dyn StateBackend>, JobError> {
+    place: &CheckpointPlace,
+) -> Result<Arc<dyn StateBackend>, JobError> {
+    let CheckpointPlace { storage, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
-        Backend::Fs => Err(JobError::Backend { name: "fs" }),
+        Backend::Fs => {
+            let backend = match &config.fs_checkpoint_dir {
+                Some(uri) => {
+                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
+                    FsStateBackend::new(uri)?
+                }
+                None => FsStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.fs());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
-}
-
-/// A random id. The standard library seeds its hashers from the system's random numbers.
-fn new_job_id() -> JobId {
-    let random = || RandomState::new().build_hasher().finish().to_le_bytes();
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&random());
-    bytes[8..].copy_from_slice(&random());
-    JobId::from_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use tidegate_state::{
     KeyedState, ListState, ListStateDescriptor, MapState, MapStateDescriptor, StateError,
     StateValue, TimeDomain, ValueState, ValueStateDescriptor,
 };
-use tidegate_types::{OperatorUid, StateKey};
+use tidegate_types::{CheckpointId, OperatorUid, StateKey};
 
 use crate::error::{TaskError, UserError};
 use crate::operators::Emitter;
 use crate::push::{Lifecycle, Push};
 use crate::record::{Keyed, NO_TIMESTAMP, Record};
 use crate::snapshot::{OperatorSnapshot, SnapshotBuilder};
+use crate::task::wall_clock_ms;
 
 /// What processes the records of a keyed stream, one key at a time.
 ///
@@ -161,6 +162,7 @@ where
         setup: impl FnOnce(&mut StateSetup<'_, K>) -> Result<P, StateError>,
         down: Box<dyn Push<O>>,
     ) -> Result<Self, TaskError> {
+        keyed.set_time(wall_clock_ms());
         let process = setup(&mut StateSetup { keyed: &mut keyed })?;
         Ok(Self { uid, keyed, process, watermark: i64::MIN, down, input: PhantomData })
     }
@@ -219,7 +221,16 @@ where
     }
 
     fn flush(&mut self, now: Instant, idle: bool) -> Result<(), TaskError> {
+        if self.keyed.expires() {
+            self.keyed.set_time(wall_clock_ms());
+        }
+        self.keyed.maintain()?;
         self.down.flush(now, idle)
+    }
+
+    fn completed(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.keyed.notify_complete(checkpoint);
+        self.down.completed(checkpoint)
     }
 
     fn advance_clock(&mut self, now_ms: i64) -> Result<(), TaskError> {

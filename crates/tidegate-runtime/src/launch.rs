@@ -18,6 +18,7 @@ use crate::exit_status::ExitStatus;
 use crate::graph::Job;
 use crate::job_run::JobRun;
 use crate::run_options::{RunOptions, die_with_supervisor};
+use crate::savepoints::Afterwards;
 use crate::status::StatusBoard;
 
 /// Runs a job from the `main` function of its program and gives the exit status to return.
@@ -73,7 +74,8 @@ fn try_run(
     let started = Instant::now();
     let status = Arc::new(StatusBoard::new(started));
     let mut run = JobRun::prepare(name, job, &config, &options, stops, Arc::clone(&status))?;
-    let _control = serve_control(&run, stop.clone(), Arc::clone(&status))?;
+    let _control =
+        serve_control(&run, options.supervisor_process_id, stop.clone(), Arc::clone(&status))?;
     tracing::info!(job = %run.job_id(), checkpoints = %run.checkpoint_uri(), "{name} starts");
     let result = run.execute();
     // Held until here, so that the driver's receiver never finds all senders gone.
@@ -124,12 +126,22 @@ fn watch_signals(stop: Sender<Stop>) {
 
 fn serve_control(
     run: &JobRun,
+    supervisor: Option<u32>,
     stop: Sender<Stop>,
     status: Arc<StatusBoard>,
 ) -> Result<ControlServer, JobError> {
-    let registration =
-        JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt());
+    let registration = JobRegistration {
+        first_checkpoint: run.first_checkpoint(),
+        supervisor_process_id: supervisor,
+        ..JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt())
+    };
+    let savepoints = run.savepoints();
     let handler = move |request: ControlRequest| match request {
+        ControlRequest::Savepoint { directory } => savepoints.request(directory, Afterwards::GoOn),
+        ControlRequest::Stop { directory, drain } => {
+            savepoints.request(directory, Afterwards::Stop { drain })
+        }
+        ControlRequest::SavepointStatus { id } => savepoints.report(id),
         ControlRequest::Status => ControlResponse::Status(status.read()),
         ControlRequest::Cancel => {
             status.state(JobState::Cancelling);

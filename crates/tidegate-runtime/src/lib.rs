@@ -21,7 +21,9 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod beginning;
 mod cancel;
+mod claimed;
 pub mod config;
 pub mod control;
 mod driver;
@@ -38,12 +40,17 @@ mod operators;
 mod place;
 mod process;
 mod push;
+mod random;
 mod record;
 mod report;
+pub mod restart;
+mod restore_progress;
 pub mod run_options;
+mod savepoints;
 mod sink;
 mod snapshot;
 mod status;
+mod storage_thread;
 mod task;
 
 pub use error::{JobError, TaskError, UserError};

@@ -25,6 +25,11 @@ pub(crate) enum Report {
 pub(crate) enum Command {
     /// Put this barrier into the stream (sources only).
     Inject(Barrier),
+    /// Put this barrier into the stream and read no further (sources only). `drain`: event time
+    /// ends before the barrier.
+    Stop { barrier: Barrier, drain: bool },
+    /// Read on: nothing came of stopping (sources only).
+    Resume,
     /// The checkpoint is complete and durable.
     Completed(CheckpointId),
     /// Nobody waits for the checkpoint any more.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
+use tidegate_types::{AttemptId, CheckpointId, InvalidId, JobId};
 
 use crate::config::ConfigError;
 use crate::process::parent_of;
@@ -20,14 +21,60 @@ pub struct RunOptions {
     pub restore_path: Option<String>,
     /// `-n`: state that no operator of the job claims is left behind instead of refused.
     pub allow_non_restored: bool,
+    /// `--claim-mode`: whose the checkpoint is from now on.
+    pub claim_mode: ClaimMode,
     /// `-p`: goes over `parallelism.default`.
     pub parallelism: Option<u16>,
     /// `-D key=value`, in order.
     pub overrides: Vec<(String, String)>,
     /// `--conf-dir`; absolute.
     pub conf_dir: Option<PathBuf>,
+    /// `--take-over`: the job's checkpoint directory is taken even from an owner that lives.
+    pub take_over: bool,
+    /// The run that is to go on, after the program that carried it crashed.
+    pub recovery: Option<RunRecovery>,
     /// The `tidegate` process without which the job must not live.
     pub supervisor_process_id: Option<u32>,
+}
+
+/// A run whose job program crashed, and which goes on in another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecovery {
+    /// The job's id, 32 hexadecimal digits.
+    pub job_id: String,
+    /// The first number that the run could give to a checkpoint: it and later ones are the run's own.
+    pub since_checkpoint: u64,
+    /// The first attempt of the run.
+    pub since_attempt: u64,
+    /// How often the program was started again.
+    pub restarts: u32,
+}
+
+impl RunRecovery {
+    pub(crate) fn job_id(&self) -> Result<JobId, ConfigError> {
+        self.job_id.parse().map_err(|error: InvalidId| unreadable(&error))
+    }
+
+    pub(crate) fn since(&self) -> CheckpointId {
+        CheckpointId::new(self.since_checkpoint).unwrap_or(CheckpointId::FIRST)
+    }
+
+    /// At least this many attempts were there before this one.
+    pub(crate) fn latest_attempt(&self) -> AttemptId {
+        AttemptId::new(self.since_attempt.saturating_add(u64::from(self.restarts.max(1) - 1)))
+    }
+}
+
+/// Whose a restored checkpoint is from now on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClaimMode {
+    /// Its owner's, as before: it is never deleted, and no new checkpoint depends on it.
+    #[default]
+    NoClaim,
+    /// The job's: it is deleted when newer checkpoints subsume it.
+    Claim,
 }
 
 impl RunOptions {
@@ -57,7 +104,7 @@ impl RunOptions {
     }
 }
 
-fn unreadable(error: &serde_json::Error) -> ConfigError {
+fn unreadable(error: &dyn std::error::Error) -> ConfigError {
     let reason = error.to_string().into();
     ConfigError::RunOptions { variable: RUN_OPTIONS_VARIABLE, reason }
 }
@@ -100,9 +147,17 @@ mod tests {
         let options = RunOptions {
             restore_path: Some("/x/chk-3".to_owned()),
             allow_non_restored: true,
+            claim_mode: ClaimMode::Claim,
             parallelism: Some(4),
             overrides: vec![("a".to_owned(), "b = c".to_owned())],
             conf_dir: Some("/etc/tidegate".into()),
+            take_over: true,
+            recovery: Some(RunRecovery {
+                job_id: "ab".repeat(16),
+                since_checkpoint: 8,
+                since_attempt: 3,
+                restarts: 2,
+            }),
             supervisor_process_id: Some(17),
         };
         assert_eq!(RunOptions::from_json(&options.to_json().unwrap()).unwrap(), options);

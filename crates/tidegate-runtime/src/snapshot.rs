@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use tidegate_align::{AlignmentMode, AlignmentStats};
 use tidegate_coordinator::{Acknowledgement, SubtaskStats};
 use tidegate_state::SnapshotTarget;
@@ -16,6 +16,7 @@ use tidegate_types::{
 };
 
 use crate::cancel::Cancel;
+use crate::driver::PATIENCE;
 use crate::error::TaskError;
 use crate::in_flight::ChannelJob;
 use crate::report::Report;
@@ -113,6 +114,9 @@ impl TaskSnapshot {
 pub(crate) struct SnapshotThreads {
     queue: Option<Sender<TaskSnapshot>>,
     threads: Vec<JoinHandle<()>>,
+    // Carries nothing: it is closed when the last thread has ended.
+    ended: Receiver<()>,
+    patience: Duration,
 }
 
 /// Where tasks put their snapshots.
@@ -136,17 +140,22 @@ impl SnapshotThreads {
         cancel: &Cancel,
     ) -> Self {
         let (queue, jobs) = unbounded();
+        let (alive, ended) = bounded(0);
         let threads = (0..count)
             .map(|index| {
+                let alive: Sender<()> = alive.clone();
                 let (jobs, shared) = (jobs.clone(), Arc::clone(shared));
                 let (reports, cancel) = (reports.clone(), cancel.clone());
                 std::thread::Builder::new()
                     .name(format!("snapshot-{index}"))
-                    .spawn(move || work(&jobs, &shared, &reports, &cancel))
+                    .spawn(move || {
+                        let _alive = alive;
+                        work(&jobs, &shared, &reports, &cancel);
+                    })
                     .expect("the system has a thread for snapshots")
             })
             .collect();
-        Self { queue: Some(queue), threads }
+        Self { queue: Some(queue), threads, ended, patience: PATIENCE }
     }
 
     pub(crate) fn queue(&self) -> SnapshotQueue {
@@ -157,6 +166,11 @@ impl SnapshotThreads {
 impl Drop for SnapshotThreads {
     fn drop(&mut self) {
         self.queue = None;
+        if matches!(self.ended.recv_timeout(self.patience), Err(RecvTimeoutError::Timeout)) {
+            // What they still write is of no checkpoint, and removed when a job next runs there.
+            tracing::warn!("a snapshot is still being written: its storage does not answer");
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A panic in there was reported as a decline by `work` or is the end of the attempt.
             let _ = thread.join();
@@ -175,6 +189,11 @@ fn work(
         let run = std::panic::AssertUnwindSafe(|| run(snapshot, shared, cancel));
         let report = match std::panic::catch_unwind(run) {
             Ok(Ok(acknowledgement)) => Report::Acknowledged(Box::new(acknowledgement)),
+            Ok(Err(error @ TaskError::OutputLost(_))) => Report::Failed {
+                task: origin.task,
+                subtask: origin.subtask,
+                error: Box::new(error),
+            },
             Ok(Err(error)) => Report::Declined {
                 checkpoint,
                 task: origin.task,
@@ -200,11 +219,16 @@ fn run(
 ) -> Result<Acknowledgement, TaskError> {
     let started = Instant::now();
     let checkpoint = snapshot.barrier.checkpoint;
-    let (exclusive, shared_files) = (shared.paths.checkpoint(checkpoint), shared.paths.shared());
+    // A savepoint has a directory of its own, and shares nothing.
+    let (storage, exclusive) = match shared.savepoints.get(checkpoint) {
+        Some(place) => (place.storage, place.directory),
+        None => (Arc::clone(&shared.storage), shared.paths.checkpoint(checkpoint)),
+    };
+    let shared_files = shared.paths.shared();
     let target = SnapshotTarget {
         checkpoint,
         attempt: shared.attempt,
-        storage: &*shared.storage,
+        storage: &*storage,
         exclusive: &exclusive,
         shared: &shared_files,
     };
@@ -245,4 +269,62 @@ fn run(
             ..SubtaskStats::default()
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_coordinator::CheckpointPaths;
+    use tidegate_state::MemoryStateBackend;
+    use tidegate_store::MemoryStorage;
+    use tidegate_types::{
+        AttemptId, CheckpointId, JobId, MaxParallelism, Parallelism, SnapshotKind,
+    };
+
+    use super::*;
+    use crate::cancel::CancelSource;
+
+    #[test]
+    fn nobody_waits_for_a_snapshot_that_hangs() {
+        let job = JobId::from_bytes([1; 16]);
+        let shared = Arc::new(AttemptContext {
+            job,
+            attempt: AttemptId::new(1),
+            max_parallelism: MaxParallelism::DEFAULT,
+            parallelism: vec![Parallelism::ONE],
+            edges: Vec::new(),
+            backend: Arc::new(MemoryStateBackend::with_max_state_size(1)),
+            storage: Arc::new(MemoryStorage::new()),
+            paths: CheckpointPaths::of_job(job),
+            savepoints: Arc::default(),
+            restore: None,
+            alignment: AlignmentMode::ExactlyOnce,
+        });
+        let (reports, _reports) = unbounded();
+        let (_source, cancel) = CancelSource::new();
+        let mut threads = SnapshotThreads::start(2, &shared, &reports, &cancel);
+        threads.patience = Duration::from_millis(20);
+        let (release, hangs) = bounded::<()>(0);
+        let (checkpoint, kind) = (CheckpointId::FIRST, SnapshotKind::Checkpoint);
+        let barrier = Barrier { checkpoint, kind, triggered_at_ms: 0 };
+        let mut snapshot = SnapshotBuilder::new(barrier, AlignmentMode::ExactlyOnce);
+        let uid = OperatorUid::new("hangs").unwrap();
+        snapshot.add(
+            uid,
+            Box::new(move |_| {
+                let _ = hangs.recv();
+                Ok(OperatorSnapshot::default())
+            }),
+        );
+        threads.queue().submit(snapshot.finish(SnapshotOrigin {
+            task: TaskId::new(0),
+            subtask: Subtask::new(0, Parallelism::ONE),
+            start_delay: Duration::ZERO,
+            alignment: Duration::ZERO,
+            processed: 0,
+            synchronous: Duration::ZERO,
+        }));
+        // It comes to its end here, though nothing was released.
+        drop(threads);
+        drop(release);
+    }
 }

@@ -12,12 +12,14 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use tidegate_store::{CheckpointStorage, StoragePath};
 use tidegate_types::{
     AttemptId, BackendKind, CheckpointId, KeyGroup, KeyGroupRange, KeyHash, KeyedStateHandle,
     MaxParallelism, OperatorUid, RegisteredState, SnapshotKind, Subtask,
 };
 
-use crate::{SnapshotJob, StateError};
+use crate::layer::LayeredBackend;
+use crate::{SnapshotJob, StateError, StateSource};
 
 /// A state backend: how keyed state is kept and how it is written.
 pub trait StateBackend: Send + Sync + Debug {
@@ -58,10 +60,25 @@ pub struct KeyedContext {
 pub struct RestoredKeyedState {
     /// What the metadata says of it.
     pub handle: KeyedStateHandle,
-    /// The content of `handle.manifest`, its digest verified.
-    pub manifest: Arc<[u8]>,
+    /// The content of `handle.manifest`. In the canonical form that may be all of the state, in a
+    /// file, to be read with a [`CanonicalReader`](crate::CanonicalReader).
+    pub manifest: StateSource,
     /// The states that the operator had registered.
     pub registered: Vec<RegisteredState>,
+    /// Where each of `handle.shared` lies, in the same order.
+    pub shared: Vec<RestoredFile>,
+    /// Whether new checkpoints may refer to its files. Not to those of a checkpoint that belongs
+    /// to somebody else and may be deleted at any time (`NO_CLAIM`).
+    pub may_be_shared: bool,
+}
+
+/// A file of a checkpoint, found.
+#[derive(Clone, Debug)]
+pub struct RestoredFile {
+    /// The storage.
+    pub storage: Arc<dyn CheckpointStorage>,
+    /// Its path there.
+    pub path: StoragePath,
 }
 
 /// The keyed state of one subtask in a backend. Stays on the subtask's thread.
@@ -78,16 +95,49 @@ pub trait KeyedStateBackend {
         table: Box<dyn StateTable>,
     ) -> Result<(), StateError>;
 
-    /// The short part of a snapshot, on the task's thread: freezes every table.
+    /// The short part of a snapshot, on the task's thread: freezes every table. A
+    /// [`SnapshotKind::Savepoint`] is written in the canonical form, with a
+    /// [`CanonicalSnapshot`](crate::CanonicalSnapshot).
     fn snapshot(
         &mut self,
         checkpoint: CheckpointId,
         kind: SnapshotKind,
     ) -> Result<Box<dyn SnapshotJob>, StateError>;
+
+    /// The backend as one that keeps its state in layers. One that does has its tables registered
+    /// there and none with [`register`](Self::register).
+    fn as_layered(&mut self) -> Option<&mut dyn LayeredBackend> {
+        None
+    }
+
+    /// Called between records, often: takes up what has been done in the background, and hands on
+    /// what should be. Short, unless the background cannot keep up. `now_ms` is the time by which
+    /// values expire.
+    fn maintain(&mut self, now_ms: i64) -> Result<(), StateError> {
+        let _ = now_ms;
+        Ok(())
+    }
+
+    /// The checkpoint is complete: what was written for it stays until a newer one is.
+    fn notify_complete(&mut self, checkpoint: CheckpointId) {
+        let _ = checkpoint;
+    }
+
+    /// The checkpoint will never be complete: what was written for it is deleted.
+    fn notify_aborted(&mut self, checkpoint: CheckpointId) {
+        let _ = checkpoint;
+    }
 }
 
 /// One state of one subtask as the backend sees it.
 pub trait StateTable {
+    /// Says how what was restored under the table's name can be taken on; before any of it is.
+    ///
+    /// # Errors
+    ///
+    /// [`StateError::Incompatible`] when it is another kind or type, and nothing migrates it.
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError>;
+
     /// Adds a restored entry of one of the subtask's key groups.
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError>;
 
@@ -98,8 +148,22 @@ pub trait StateTable {
 
 /// A table at the instant of a snapshot.
 pub trait FrozenTable: Send {
-    /// Shows every entry of a key group, ascending by (hash, key bytes).
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>));
+    /// Shows every entry of a key group, ascending by (hash, key bytes), until `visit` fails.
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError>;
+}
+
+/// How a table takes on restored state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Acceptance {
+    /// The bytes are those that the table itself would write.
+    AsIs,
+    /// The values have an earlier type. Only [`StateTable::load`] understands them: each entry
+    /// goes through it, and what it becomes is a change since the restored checkpoint.
+    Migrates,
 }
 
 /// All that a state holds under one key, as canonical bytes.

@@ -30,7 +30,8 @@ pub enum StateError {
     #[error(
         "state {state:?} of operator {operator} was written as {found_kind} of {found} (schema \
          version {found_version}) and is now registered as {expected_kind} of {expected} (schema \
-         version {expected_version}): register it as it was, or under a new name"
+         version {expected_version}): register it as it was, raise its schema version and migrate \
+         the old one (`migrate` of its descriptor), or give it a new name"
     )]
     Incompatible {
         /// The operator.
@@ -91,14 +92,14 @@ pub enum StateError {
     },
     /// Keyed state that is whole and yet says something that nothing of ours writes.
     #[error(
-        "keyed state of operator {operator}, offset {offset} of the payload: {found} where \
-         {expected} is expected"
+        "keyed state of operator {operator}, offset {offset}: found {found} where {expected} is \
+         expected"
     )]
     Malformed {
         /// The operator.
         operator: OperatorUid,
-        /// Where, in bytes from the start of the payload.
-        offset: usize,
+        /// Where, in bytes from its beginning.
+        offset: u64,
         /// What may stand there.
         expected: &'static str,
         /// What does.
@@ -125,6 +126,14 @@ pub enum StateError {
         length: usize,
         /// The registered type.
         types: Box<str>,
+    },
+    /// The files of a backend failed; `source` is that backend's own error.
+    #[error("keyed state of operator {operator}: {source}")]
+    Files {
+        /// The operator.
+        operator: OperatorUid,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store failed.
     #[error(transparent)]

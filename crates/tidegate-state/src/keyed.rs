@@ -1,25 +1,37 @@
 //! The keyed state of an operator: the current key, the registered states, the timers.
 
-use std::cell::{Ref, RefCell};
+mod current;
+
+use std::any::Any;
+use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use tidegate_types::{
-    CheckpointId, KeyHash, OperatorUid, RegisteredState, SnapshotKind, StateKey, StateKind,
+    CheckpointId, KeyGroup, KeyHash, RegisteredState, SnapshotKind, StateKey, StateKind,
 };
 
+use self::current::{Current, OfCurrentKey};
 use crate::backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
-    StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState,
+    StateBackend, StateTable,
 };
 use crate::descriptor::{described, registered};
-use crate::handles::{AggregatingState, ListState, MapState, ReducingState, Slots, ValueState};
+use crate::handles::{
+    AggregatingState, ListSlots, ListState, MapSlots, MapState, ReducingState, ValueSlots,
+    ValueState,
+};
+use crate::layer::{FrozenOverlay, LayeredTable, StateBase};
+use crate::layered::{Delta, Layered, LayeredTimers, ListDelta, MapDelta, ValueDelta};
+use crate::schema::{Labels, Migration, Schema};
 use crate::slot::{ListSlot, MapSlot, Slot, ValueSlot};
-use crate::table::{Labels, Placed, Table};
-use crate::timers::TimerTable;
+use crate::table::{Placed, StateKeys, Table};
+use crate::timers::{TimerTable, Timers};
+use crate::ttl::{Clock, Expiring, Stamped};
 use crate::{
     AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor,
-    ReducingStateDescriptor, SnapshotJob, StateError, StateValue, TimeDomain, ValueStateDescriptor,
+    ReducingStateDescriptor, SnapshotJob, StateError, StateTtlConfig, StateValue, TimeDomain,
+    ValueStateDescriptor,
 };
 
 /// The keyed state of one subtask of an operator, for keys of type `K`.
@@ -29,10 +41,19 @@ use crate::{
 pub struct KeyedState<K: StateKey> {
     context: KeyedContext,
     backend: Box<dyn KeyedStateBackend>,
-    names: Vec<Arc<str>>,
-    current: Rc<RefCell<Option<Placed<K>>>>,
-    event_timers: Rc<RefCell<TimerTable<K>>>,
-    processing_timers: Rc<RefCell<TimerTable<K>>>,
+    /// The registered states, and whose keys they are.
+    states: Vec<(Arc<str>, Rc<RefCell<dyn StateKeys<K>>>)>,
+    current: Current<K>,
+    event_timers: Rc<RefCell<dyn Timers<K>>>,
+    processing_timers: Rc<RefCell<dyn Timers<K>>>,
+    now_ms: Rc<Cell<i64>>,
+    expires: bool,
+}
+
+/// A table of the backend's sort.
+enum Opened<K, S: Slot, D: Delta> {
+    Whole(OfCurrentKey<K, Table<K, S>>),
+    Layered(OfCurrentKey<K, Layered<K, D>>),
 }
 
 impl<K: StateKey> KeyedState<K> {
@@ -42,25 +63,19 @@ impl<K: StateKey> KeyedState<K> {
         context: &KeyedContext,
         restored: Vec<RestoredKeyedState>,
     ) -> Result<Self, StateError> {
-        let timers = |domain: TimeDomain| {
-            let labels = labels(&context.operator, &domain.state_name(), "");
-            Rc::new(RefCell::new(TimerTable::new(labels, context.key_groups)))
-        };
-        let mut this = Self {
+        let mut backend = backend.open_keyed(context, restored)?;
+        let event_timers = open_timers(&mut *backend, context, TimeDomain::EventTime)?;
+        let processing_timers = open_timers(&mut *backend, context, TimeDomain::ProcessingTime)?;
+        Ok(Self {
             context: context.clone(),
-            backend: backend.open_keyed(context, restored)?,
-            names: Vec::new(),
+            backend,
+            states: Vec::new(),
             current: Rc::default(),
-            event_timers: timers(TimeDomain::EventTime),
-            processing_timers: timers(TimeDomain::ProcessingTime),
-        };
-        for domain in [TimeDomain::EventTime, TimeDomain::ProcessingTime] {
-            let types = format!("{} -> time", K::type_name());
-            let state = described(&domain.state_name(), StateKind::Timer, 0, &types, 8);
-            let table = Rc::clone(this.timers(domain));
-            this.register(&state, Box::new(Shared(table)))?;
-        }
-        Ok(this)
+            event_timers,
+            processing_timers,
+            now_ms: Rc::default(),
+            expires: false,
+        })
     }
 
     /// Makes `key` the current key. `hash` is its [`StateKey::key_hash`], which the exchange has
@@ -85,6 +100,7 @@ impl<K: StateKey> KeyedState<K> {
     }
 
     /// Registers one value for each key.
+    #[expect(clippy::needless_pass_by_value, reason = "as the other kinds take their descriptors")]
     pub fn value<V: StateValue>(
         &mut self,
         descriptor: ValueStateDescriptor<V>,
@@ -97,9 +113,15 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: ListStateDescriptor<V>,
     ) -> Result<ListState<V>, StateError> {
-        let ListStateDescriptor { name, schema_version, .. } = descriptor;
-        let state = registered::<K, V>(&name, StateKind::List, schema_version, None);
-        self.table::<ListSlot<V>>(&state).map(ListState::new)
+        let ListStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
+        let Some(ttl) = ttl else {
+            let schema = self.schema(&name, StateKind::List, (schema_version, &migrations), None);
+            return self.list_table(schema, None).map(ListState::new);
+        };
+        let (clock, migrations) = (self.clock(ttl), stamped(&migrations));
+        let schema = self.schema(&name, StateKind::List, (schema_version, &migrations), None);
+        let slots = self.list_table::<Stamped<V>>(schema, Some(clock.clone()))?;
+        Ok(ListState::new(Rc::new(Expiring { slots, clock })))
     }
 
     /// Registers a map for each key.
@@ -107,10 +129,17 @@ impl<K: StateKey> KeyedState<K> {
         &mut self,
         descriptor: MapStateDescriptor<N, V>,
     ) -> Result<MapState<N, V>, StateError> {
-        let MapStateDescriptor { name, schema_version, .. } = descriptor;
-        let inner = Some(N::type_name());
-        let state = registered::<K, V>(&name, StateKind::Map, schema_version, inner);
-        self.table::<MapSlot<N, V>>(&state).map(MapState::new)
+        let MapStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
+        let names = N::type_name();
+        let (kind, names) = (StateKind::Map, Some(&*names));
+        let Some(ttl) = ttl else {
+            let schema = self.schema(&name, kind, (schema_version, &migrations), names);
+            return self.map_table::<N, V>(schema, None).map(MapState::new);
+        };
+        let (clock, migrations) = (self.clock(ttl), stamped(&migrations));
+        let schema = self.schema(&name, kind, (schema_version, &migrations), names);
+        let slots = self.map_table::<N, Stamped<V>>(schema, Some(clock.clone()))?;
+        Ok(MapState::new(Rc::new(Expiring { slots, clock })))
     }
 
     /// Registers one value for each key, into which additions are folded.
@@ -131,6 +160,52 @@ impl<K: StateKey> KeyedState<K> {
         let AggregatingStateDescriptor { value, function } = descriptor;
         let slots = self.value_of_kind(&value, StateKind::Aggregating)?;
         Ok(AggregatingState::new(slots, function))
+    }
+
+    /// Shows every key of this subtask that has something in the state of this name: by key group,
+    /// then by hash. Keys whose values have expired may be among them. None when no such state is
+    /// registered.
+    ///
+    /// `visit` may use and change state: what it does to keys of the same key group is not seen
+    /// any more.
+    pub fn for_each_key<E: From<StateError>>(
+        &self,
+        state: &str,
+        mut visit: impl FnMut(&K) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some((_, table)) = self.states.iter().find(|(name, _)| &**name == state) else {
+            return Ok(());
+        };
+        for group in self.context.key_groups.iter() {
+            let keys = table.borrow().keys_of(group)?;
+            keys.iter().try_for_each(&mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the time by which values expire, in milliseconds since the Unix epoch.
+    pub fn set_time(&self, now_ms: i64) {
+        self.now_ms.set(now_ms);
+    }
+
+    /// Whether any state has a time to live, so that the time is worth setting.
+    pub fn expires(&self) -> bool {
+        self.expires
+    }
+
+    /// To be called between records, often: see [`KeyedStateBackend::maintain`].
+    pub fn maintain(&mut self) -> Result<(), StateError> {
+        self.backend.maintain(self.now_ms.get())
+    }
+
+    /// See [`KeyedStateBackend::notify_complete`].
+    pub fn notify_complete(&mut self, checkpoint: CheckpointId) {
+        self.backend.notify_complete(checkpoint);
+    }
+
+    /// See [`KeyedStateBackend::notify_aborted`].
+    pub fn notify_aborted(&mut self, checkpoint: CheckpointId) {
+        self.backend.notify_aborted(checkpoint);
     }
 
     /// Registers a timer of the current key. One that exists already is not doubled.
@@ -155,15 +230,16 @@ impl<K: StateKey> KeyedState<K> {
         self.timers(domain).borrow_mut().delete(at, time_ms);
     }
 
-    /// The earliest timer, in milliseconds since the Unix epoch.
+    /// The earliest timer, in milliseconds since the Unix epoch; when that cannot be read,
+    /// `i64::MIN`, and [`pop_timer`](Self::pop_timer) tells why.
     pub fn next_timer(&self, domain: TimeDomain) -> Option<i64> {
-        self.timers(domain).borrow().next()
+        self.timers(domain).borrow_mut().next()
     }
 
     /// Takes the earliest timer that is not after `time_ms`, makes its key the current one and
     /// gives its time. Timers of the same time come in the order of key group and key.
     pub fn pop_timer(&self, domain: TimeDomain, time_ms: i64) -> Result<Option<i64>, StateError> {
-        let popped = self.timers(domain).borrow_mut().pop(time_ms);
+        let popped = self.timers(domain).borrow_mut().pop(time_ms)?;
         Ok(popped.map(|(time, key)| {
             let hash = key.key_hash();
             self.set_current_key(key, hash);
@@ -180,58 +256,144 @@ impl<K: StateKey> KeyedState<K> {
         self.backend.snapshot(checkpoint, kind)
     }
 
-    fn timers(&self, domain: TimeDomain) -> &Rc<RefCell<TimerTable<K>>> {
+    fn timers(&self, domain: TimeDomain) -> &RefCell<dyn Timers<K>> {
         match domain {
-            TimeDomain::EventTime => &self.event_timers,
-            TimeDomain::ProcessingTime => &self.processing_timers,
+            TimeDomain::EventTime => &*self.event_timers,
+            TimeDomain::ProcessingTime => &*self.processing_timers,
         }
+    }
+
+    fn clock(&mut self, ttl: StateTtlConfig) -> Clock {
+        self.expires = true;
+        Clock::new(Rc::clone(&self.now_ms), ttl)
     }
 
     fn value_of_kind<V: StateValue>(
         &mut self,
         descriptor: &ValueStateDescriptor<V>,
         kind: StateKind,
-    ) -> Result<Rc<dyn Slots<ValueSlot<V>>>, StateError> {
-        let ValueStateDescriptor { name, schema_version, .. } = descriptor;
-        self.table(&registered::<K, V>(name, kind, *schema_version, None))
+    ) -> Result<Rc<dyn ValueSlots<V>>, StateError> {
+        let ValueStateDescriptor { name, schema_version, migrations, ttl, .. } = descriptor;
+        let Some(ttl) = *ttl else {
+            let schema = self.schema(name, kind, (*schema_version, migrations), None);
+            return self.value_table(schema, None);
+        };
+        let (clock, migrations) = (self.clock(ttl), stamped(migrations));
+        let schema = self.schema(name, kind, (*schema_version, &migrations), None);
+        let slots = self.value_table::<Stamped<V>>(schema, Some(clock.clone()))?;
+        Ok(Rc::new(Expiring { slots, clock }))
     }
 
-    fn table<S: Slot>(&mut self, state: &RegisteredState) -> Result<Rc<dyn Slots<S>>, StateError> {
-        let labels = labels(&self.context.operator, &state.name, &state.types);
-        let table = Table::<K, S>::new(labels.clone(), self.context.key_groups);
-        let table = Rc::new(RefCell::new(table));
-        self.register(state, Box::new(Shared(Rc::clone(&table))))?;
-        Ok(Rc::new(OfCurrentKey { table, current: Rc::clone(&self.current), labels }))
+    fn schema<V: StateValue>(
+        &self,
+        name: &Arc<str>,
+        kind: StateKind,
+        version: (u32, &[Migration<V>]),
+        map_key: Option<&str>,
+    ) -> Schema<V> {
+        let (registered, earlier) = registered::<K, V>(name, kind, version, map_key);
+        let operator = self.context.operator.clone();
+        Schema::new(Labels { operator, registered }, earlier)
     }
 
-    fn register(
+    fn value_table<V: StateValue>(
         &mut self,
-        state: &RegisteredState,
-        table: Box<dyn StateTable>,
-    ) -> Result<(), StateError> {
-        if self.names.contains(&state.name) {
-            let (operator, state) = (self.context.operator.clone(), Arc::clone(&state.name));
-            return Err(StateError::DuplicateName { operator, state });
+        schema: Schema<V>,
+        clock: Option<Clock>,
+    ) -> Result<Rc<dyn ValueSlots<V>>, StateError> {
+        Ok(match self.open_table::<ValueSlot<V>, ValueDelta<V>>(schema, clock)? {
+            Opened::Whole(table) => Rc::new(table),
+            Opened::Layered(table) => Rc::new(table),
+        })
+    }
+
+    fn list_table<V: StateValue>(
+        &mut self,
+        schema: Schema<V>,
+        clock: Option<Clock>,
+    ) -> Result<Rc<dyn ListSlots<V>>, StateError> {
+        Ok(match self.open_table::<ListSlot<V>, ListDelta<V>>(schema, clock)? {
+            Opened::Whole(table) => Rc::new(table),
+            Opened::Layered(table) => Rc::new(table),
+        })
+    }
+
+    fn map_table<N: StateKey, V: StateValue>(
+        &mut self,
+        schema: Schema<V>,
+        clock: Option<Clock>,
+    ) -> Result<Rc<dyn MapSlots<N, V>>, StateError> {
+        Ok(match self.open_table::<MapSlot<N, V>, MapDelta<N, V>>(schema, clock)? {
+            Opened::Whole(table) => Rc::new(table),
+            Opened::Layered(table) => Rc::new(table),
+        })
+    }
+
+    fn open_table<S: Slot, D: Delta<Value = S::Value>>(
+        &mut self,
+        schema: Schema<S::Value>,
+        clock: Option<Clock>,
+    ) -> Result<Opened<K, S, D>, StateError>
+    where
+        Layered<K, D>: StateKeys<K>,
+    {
+        let KeyedContext { operator, key_groups, max_parallelism, .. } = &self.context;
+        let labels = schema.labels.clone();
+        let (state, name) = (&labels.registered, Arc::clone(&labels.registered.name));
+        let timers = [TimeDomain::EventTime, TimeDomain::ProcessingTime];
+        let is_taken = timers.iter().any(|domain| domain.state_name() == name);
+        if is_taken || self.states.iter().any(|(known, _)| *known == name) {
+            return Err(StateError::DuplicateName { operator: operator.clone(), state: name });
         }
-        self.backend.register(state, table)?;
-        self.names.push(Arc::clone(&state.name));
-        Ok(())
+        let current = Rc::clone(&self.current);
+        let Some(backend) = self.backend.as_layered() else {
+            let table = Table::<K, S>::new(schema, *key_groups, clock);
+            let table = Rc::new(RefCell::new(table));
+            self.backend.register(state, Box::new(Shared(Rc::clone(&table))))?;
+            self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
+            return Ok(Opened::Whole(OfCurrentKey { table, current, labels }));
+        };
+        let expiry = clock.as_ref().map(|clock| clock.expiry(state.kind == StateKind::List));
+        let table = Layered::<K, D>::new(schema, *key_groups, *max_parallelism, clock);
+        let table = Rc::new(RefCell::new(table));
+        backend.register_layered(state, expiry, Box::new(Shared(Rc::clone(&table))))?;
+        self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
+        Ok(Opened::Layered(OfCurrentKey { table, current, labels }))
     }
 }
 
-fn labels(operator: &OperatorUid, state: &Arc<str>, types: &str) -> Labels {
-    Labels { operator: operator.clone(), state: Arc::clone(state), types: types.into() }
+fn open_timers<K: StateKey>(
+    backend: &mut dyn KeyedStateBackend,
+    context: &KeyedContext,
+    domain: TimeDomain,
+) -> Result<Rc<RefCell<dyn Timers<K>>>, StateError> {
+    let types = format!("{} -> time", K::type_name());
+    let state = described(&domain.state_name(), StateKind::Timer, 0, &types, 8);
+    let labels = Labels { operator: context.operator.clone(), registered: state.clone() };
+    let Some(layered) = backend.as_layered() else {
+        let timers = Rc::new(RefCell::new(TimerTable::<K>::new(labels, context.key_groups)));
+        backend.register(&state, Box::new(Shared(Rc::clone(&timers))))?;
+        return Ok(timers);
+    };
+    let timers = Rc::new(RefCell::new(LayeredTimers::<K>::new(labels, context.key_groups)));
+    layered.register_layered(&state, None, Box::new(Shared(Rc::clone(&timers))))?;
+    Ok(timers)
+}
+
+/// Migrations of values that have a stamp now and had one then.
+fn stamped<V: StateValue>(migrations: &[Migration<V>]) -> Vec<Migration<Stamped<V>>> {
+    migrations.iter().map(Stamped::migration).collect()
 }
 
 /// A table that the operator's handles and the backend both hold.
 struct Shared<T>(Rc<RefCell<T>>);
 
 impl<T: StateTable> StateTable for Shared<T> {
-    fn load(
-        &mut self,
-        group: tidegate_types::KeyGroup,
-        entry: Entry<'_>,
-    ) -> Result<(), StateError> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.0.borrow_mut().accept(found)
+    }
+
+    fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
         self.0.borrow_mut().load(group, entry)
     }
 
@@ -240,32 +402,28 @@ impl<T: StateTable> StateTable for Shared<T> {
     }
 }
 
-/// A table as the handles see it: the slot of the current key.
-struct OfCurrentKey<K, S> {
-    table: Rc<RefCell<Table<K, S>>>,
-    current: Rc<RefCell<Option<Placed<K>>>>,
-    labels: Labels,
-}
-
-impl<K: StateKey, S: Slot> OfCurrentKey<K, S> {
-    fn current(&self) -> Result<Ref<'_, Placed<K>>, StateError> {
-        Ref::filter_map(self.current.borrow(), Option::as_ref).map_err(|_| {
-            let Labels { operator, state, .. } = &self.labels;
-            StateError::NoCurrentKey { operator: operator.clone(), state: Arc::clone(state) }
-        })
-    }
-}
-
-impl<K: StateKey, S: Slot> Slots<S> for OfCurrentKey<K, S> {
-    fn read(&self, show: &mut dyn FnMut(Option<&S>)) -> Result<(), StateError> {
-        let current = self.current()?;
-        show(self.table.borrow().get(&current));
-        Ok(())
+impl<T: LayeredTable> LayeredTable for Shared<T> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.0.borrow_mut().accept(found)
     }
 
-    fn modify(&self, change: &mut dyn FnMut(&mut Option<S>)) -> Result<(), StateError> {
-        let current = self.current()?;
-        self.table.borrow_mut().modify(&current, change);
-        Ok(())
+    fn restore(&mut self, base: Arc<dyn StateBase>) {
+        self.0.borrow_mut().restore(base);
+    }
+
+    fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
+        self.0.borrow_mut().load(group, entry)
+    }
+
+    fn freeze(&mut self, epoch: u64) -> Option<Arc<dyn FrozenOverlay>> {
+        self.0.borrow_mut().freeze(epoch)
+    }
+
+    fn rebase(&mut self, base: Arc<dyn StateBase>, epoch: u64) -> Vec<Box<dyn Any + Send>> {
+        self.0.borrow_mut().rebase(base, epoch)
+    }
+
+    fn overlay_bytes(&self) -> u64 {
+        self.0.borrow().overlay_bytes()
     }
 }

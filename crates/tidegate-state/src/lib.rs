@@ -44,18 +44,23 @@ mod descriptor;
 mod error;
 mod handles;
 mod keyed;
+mod layer;
+mod layered;
 mod memory;
 mod operator_state;
+mod schema;
 mod slot;
 mod snapshot;
 mod table;
 mod timers;
+mod ttl;
 mod value;
 
 pub use backend::{
-    Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
-    StateTable,
+    Acceptance, Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredFile,
+    RestoredKeyedState, StateBackend, StateTable,
 };
+pub use canonical::{CanonicalReader, CanonicalSnapshot, CanonicalWriter, StateSource};
 pub use descriptor::{
     AggregateFunction, AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor,
     ReducingStateDescriptor, ValueStateDescriptor,
@@ -63,8 +68,13 @@ pub use descriptor::{
 pub use error::StateError;
 pub use handles::{AggregatingState, ListState, MapState, ReducingState, ValueState};
 pub use keyed::KeyedState;
+pub use layer::{
+    BaseVisitor, Expiry, FrozenOverlay, KeyAt, LayerChange, LayerEntry, LayeredBackend,
+    LayeredTable, StateBase,
+};
 pub use memory::MemoryStateBackend;
 pub use operator_state::{OperatorListState, OperatorStateStore, list_handle};
 pub use snapshot::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget};
 pub use timers::TimeDomain;
-pub use value::StateValue;
+pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
+pub use value::{StateValue, ValueRef};

@@ -3,6 +3,7 @@
 //! Simple, and the judge of the other backends.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use tidegate_types::{
@@ -14,8 +15,10 @@ use crate::backend::{
     Entry, FrozenTable, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend,
     StateTable,
 };
-use crate::canonical::{self, CanonicalReader, NamedTable};
-use crate::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget, StateError};
+use crate::{
+    CancelToken, CanonicalReader, CanonicalSnapshot, CanonicalWriter, SnapshotJob, SnapshotResult,
+    SnapshotTarget, StateError,
+};
 
 /// Keeps state in memory and puts it into the metadata of checkpoints.
 #[derive(Clone, Debug)]
@@ -64,7 +67,7 @@ impl StateBackend for MemoryStateBackend {
         let mut waiting = BTreeMap::new();
         let mut readers = Vec::with_capacity(restored.len());
         for state in restored {
-            let RestoredKeyedState { handle, manifest, registered } = state;
+            let RestoredKeyedState { handle, manifest, registered, .. } = state;
             if handle.backend != BackendKind::Canonical {
                 return Err(StateError::ForeignBackend {
                     operator: operator.clone(),
@@ -72,9 +75,7 @@ impl StateBackend for MemoryStateBackend {
                     backend: self.name(),
                 });
             }
-            let reader = CanonicalReader::open(operator, handle.key_groups, manifest)?;
-            reader.verify(context.max_parallelism)?;
-            readers.push(reader);
+            readers.push(CanonicalReader::open(context, handle.key_groups, manifest)?);
             waiting.extend(registered.into_iter().map(|state| (Arc::clone(&state.name), state)));
         }
         Ok(Box::new(MemoryKeyedState {
@@ -103,16 +104,15 @@ impl KeyedStateBackend for MemoryKeyedState {
         state: &RegisteredState,
         mut table: Box<dyn StateTable>,
     ) -> Result<(), StateError> {
-        if let Some(found) = self.waiting.remove(&state.name) {
-            check_compatible(&self.context.operator, &found, state)?;
-        }
-        let key_groups = self.context.key_groups;
-        for reader in &*self.readers {
-            let number = reader.states().iter().position(|(name, _)| *name == state.name);
-            let groups = reader.range().intersection(key_groups);
-            let groups = groups.into_iter().flat_map(KeyGroupRange::iter);
-            for (group, number) in groups.flat_map(|group| number.map(|number| (group, number))) {
-                reader.entries(group, number, &mut |entry| table.load(group, entry))?;
+        if let Some(found) = self.waiting.get(&state.name) {
+            table.accept(found)?;
+            for reader in &*self.readers {
+                reader.load(&state.name, self.context.key_groups, &mut *table)?;
+            }
+            self.waiting.remove(&state.name);
+            if self.waiting.is_empty() {
+                // Nothing is read any more: frees what came with the metadata, closes files.
+                self.readers = Arc::new([]);
             }
         }
         self.tables.push((state.clone(), table));
@@ -122,7 +122,7 @@ impl KeyedStateBackend for MemoryKeyedState {
     fn snapshot(
         &mut self,
         _: CheckpointId,
-        _: SnapshotKind,
+        kind: SnapshotKind,
     ) -> Result<Box<dyn SnapshotJob>, StateError> {
         let tables = self.tables.iter_mut();
         let mut states: Vec<(RegisteredState, Box<dyn FrozenTable>)> =
@@ -130,6 +130,9 @@ impl KeyedStateBackend for MemoryKeyedState {
         for state in self.waiting.values() {
             let (name, readers) = (Arc::clone(&state.name), Arc::clone(&self.readers));
             states.push((state.clone(), Box::new(CarriedOver { name, readers })));
+        }
+        if kind == SnapshotKind::Savepoint {
+            return Ok(Box::new(CanonicalSnapshot::new(&self.context, states)));
         }
         Ok(Box::new(MemorySnapshot {
             operator: self.context.operator.clone(),
@@ -140,30 +143,6 @@ impl KeyedStateBackend for MemoryKeyedState {
     }
 }
 
-/// Whether a restored state is the one that is registered now.
-fn check_compatible(
-    operator: &OperatorUid,
-    found: &RegisteredState,
-    expected: &RegisteredState,
-) -> Result<(), StateError> {
-    let same = found.kind == expected.kind
-        && found.fingerprint == expected.fingerprint
-        && found.schema_version == expected.schema_version;
-    if same {
-        return Ok(());
-    }
-    Err(StateError::Incompatible {
-        operator: operator.clone(),
-        state: Arc::clone(&expected.name),
-        found_kind: found.kind,
-        found: Arc::clone(&found.types),
-        found_version: found.schema_version,
-        expected_kind: expected.kind,
-        expected: Arc::clone(&expected.types),
-        expected_version: expected.schema_version,
-    })
-}
-
 /// A restored state that nobody registered, as it was.
 struct CarriedOver {
     name: Arc<str>,
@@ -171,16 +150,17 @@ struct CarriedOver {
 }
 
 impl FrozenTable for CarriedOver {
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>)) {
-        for reader in self.readers.iter().filter(|reader| reader.range().contains(group)) {
-            let number = reader.states().iter().position(|(name, _)| *name == self.name);
-            let Some(number) = number else { continue };
-            let shown = reader.entries(group, number, &mut |entry| {
-                visit(entry);
-                Ok(())
-            });
-            shown.expect("every section was verified when the state was opened");
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
+        for reader in self.readers.iter().filter(|reader| reader.key_groups().contains(group)) {
+            if let Some(state) = reader.state(&self.name) {
+                reader.read(group, state, visit)?;
+            }
         }
+        Ok(())
     }
 }
 
@@ -197,22 +177,27 @@ impl SnapshotJob for MemorySnapshot {
         _: &SnapshotTarget<'_>,
         cancel: &CancelToken,
     ) -> Result<SnapshotResult, StateError> {
-        let tables = self.states.iter().map(|(state, table)| NamedTable {
-            name: &state.name,
-            kind: state.kind,
-            table: &**table,
-        });
-        let tables: Vec<_> = tables.collect();
-        let (bytes, sizes) =
-            canonical::encode(self.key_groups, &tables, self.max_state_size, cancel)?;
+        let registered: Vec<_> = self.states.iter().map(|(state, _)| state.clone()).collect();
+        let inline = Inline { bytes: Vec::new(), is_kept: true };
+        let mut writer = CanonicalWriter::new(inline, self.key_groups, &registered)?;
+        let mut sizes = vec![0; registered.len()];
+        for group in self.key_groups.iter() {
+            for (number, (_, table)) in self.states.iter().enumerate() {
+                sizes[number] += writer.write(group, number, &**table, cancel)?;
+                if sizes[number] > self.max_state_size {
+                    writer.out_mut().give_up();
+                }
+            }
+        }
         if let Some(index) = sizes.iter().position(|size| *size > self.max_state_size) {
             return Err(StateError::TooLarge {
                 operator: self.operator.clone(),
-                state: Arc::clone(&self.states[index].0.name),
+                state: Arc::clone(&registered[index].name),
                 size: sizes[index],
                 cap: self.max_state_size,
             });
         }
+        let bytes = writer.finish()?.bytes;
         Ok(SnapshotResult {
             keyed: vec![KeyedStateHandle {
                 backend: BackendKind::Canonical,
@@ -220,7 +205,34 @@ impl SnapshotJob for MemorySnapshot {
                 manifest: StateHandle::Inline(bytes.into()),
                 shared: Vec::new(),
             }],
-            registered: self.states.into_iter().map(|(state, _)| state).collect(),
+            registered,
         })
+    }
+}
+
+/// Takes what goes into the metadata. State above the cap is measured to its end but not kept, so
+/// that refusing it does not take the memory that accepting it would.
+struct Inline {
+    bytes: Vec<u8>,
+    is_kept: bool,
+}
+
+impl Inline {
+    fn give_up(&mut self) {
+        self.is_kept = false;
+        self.bytes = Vec::new();
+    }
+}
+
+impl io::Write for Inline {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.is_kept {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

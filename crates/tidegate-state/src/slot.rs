@@ -7,11 +7,18 @@ use crate::StateValue;
 
 /// What a table keeps under one key.
 pub(crate) trait Slot: Clone + Send + Sync + 'static {
-    fn write(&self, items: &mut ItemWriter<'_>);
+    /// What it has one or many of.
+    type Value: StateValue;
+
+    /// Writes its items, without values stamped up to `stale`.
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>);
 
     /// `None` when the items are not those of this slot.
-    fn read(items: ItemReader<'_>) -> Option<Self>;
+    fn read(items: ItemReader<'_>, decode: &Decode<Self::Value>) -> Option<Self>;
 }
+
+/// From a value's bytes to the value, by way of an earlier type if need be.
+pub(crate) type Decode<V> = dyn Fn(&[u8]) -> Option<V>;
 
 /// Writes items behind each other, each with its length in front.
 pub(crate) struct ItemWriter<'a> {
@@ -44,7 +51,7 @@ impl<'a> ItemWriter<'a> {
 }
 
 /// Gives the items that an [`ItemWriter`] wrote.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct ItemReader<'a> {
     bytes: &'a [u8],
 }
@@ -60,6 +67,21 @@ impl<'a> ItemReader<'a> {
         }
         (seen == count).then_some(Self { bytes })
     }
+
+    /// `None` unless the bytes are items, however many.
+    pub(crate) fn checked(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (length, tail) = rest.split_first_chunk::<4>()?;
+            rest = tail.get(u32::from_le_bytes(*length) as usize..)?;
+        }
+        Some(Self { bytes })
+    }
+
+    /// Of bytes that end where they cease to be items.
+    pub(crate) fn unchecked(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
 }
 
 impl<'a> Iterator for ItemReader<'a> {
@@ -67,10 +89,15 @@ impl<'a> Iterator for ItemReader<'a> {
 
     fn next(&mut self) -> Option<&'a [u8]> {
         let (length, tail) = self.bytes.split_first_chunk::<4>()?;
-        let (item, tail) = tail.split_at(u32::from_le_bytes(*length) as usize);
+        let (item, tail) = tail.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         self.bytes = tail;
         Some(item)
     }
+}
+
+/// Whether a value is not among those stamped up to `stale`.
+fn is_fresh<V: StateValue>(value: &V, stale: Option<i64>) -> bool {
+    stale.is_none() || value.stamp_ms() > stale
 }
 
 /// One value.
@@ -78,12 +105,16 @@ impl<'a> Iterator for ItemReader<'a> {
 pub(crate) struct ValueSlot<V>(pub(crate) V);
 
 impl<V: StateValue> Slot for ValueSlot<V> {
-    fn write(&self, items: &mut ItemWriter<'_>) {
-        items.item(|out| self.0.encode_value(out));
+    type Value = V;
+
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
+        if is_fresh(&self.0, stale) {
+            items.item(|out| self.0.encode_value(out));
+        }
     }
 
-    fn read(mut items: ItemReader<'_>) -> Option<Self> {
-        let value = V::decode_value(items.next()?)?;
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        let value = decode(items.next()?)?;
         items.next().is_none().then_some(Self(value))
     }
 }
@@ -93,12 +124,16 @@ impl<V: StateValue> Slot for ValueSlot<V> {
 pub(crate) struct ListSlot<V>(pub(crate) Vec<V>);
 
 impl<V: StateValue> Slot for ListSlot<V> {
-    fn write(&self, items: &mut ItemWriter<'_>) {
-        self.0.iter().for_each(|value| items.item(|out| value.encode_value(out)));
+    type Value = V;
+
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
+        let fresh = self.0.iter().filter(|value| is_fresh(*value, stale));
+        fresh.for_each(|value| items.item(|out| value.encode_value(out)));
     }
 
-    fn read(items: ItemReader<'_>) -> Option<Self> {
-        items.map(V::decode_value).collect::<Option<_>>().map(Self)
+    fn read(items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
+        let values: Vec<V> = items.map(decode).collect::<Option<_>>()?;
+        (!values.is_empty()).then_some(Self(values))
     }
 }
 
@@ -121,19 +156,24 @@ impl<N: StateKey, V: StateValue> MapSlot<N, V> {
 }
 
 impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
-    fn write(&self, items: &mut ItemWriter<'_>) {
+    type Value = V;
+
+    fn write(&self, items: &mut ItemWriter<'_>, stale: Option<i64>) {
         for (bytes, _, value) in self.sorted() {
+            if !is_fresh(value, stale) {
+                continue;
+            }
             items.item(|out| out.extend_from_slice(&bytes));
             items.item(|out| value.encode_value(out));
         }
     }
 
-    fn read(mut items: ItemReader<'_>) -> Option<Self> {
+    fn read(mut items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
         let mut map = HashMap::default();
         while let Some(mut name) = items.next() {
             let key = N::decode_key(&mut name).ok().filter(|_| name.is_empty())?;
-            map.insert(key, V::decode_value(items.next()?)?);
+            map.insert(key, decode(items.next()?)?);
         }
-        Some(Self(map))
+        (!map.is_empty()).then_some(Self(map))
     }
 }

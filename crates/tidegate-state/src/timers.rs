@@ -6,12 +6,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, StateKey};
+use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, RegisteredState, StateKey};
 
 use crate::StateError;
-use crate::backend::{Entry, FrozenTable, StateTable};
+use crate::backend::{Acceptance, Entry, FrozenTable, StateTable};
+use crate::schema::Labels;
 use crate::slot::{ItemReader, ItemWriter};
-use crate::table::{Labels, Placed};
+use crate::table::Placed;
 
 /// Which clock a timer follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +33,22 @@ impl TimeDomain {
     }
 }
 
+/// The timers of an operator for one clock.
+pub(crate) trait Timers<K> {
+    /// The earliest time of any timer.
+    fn next(&mut self) -> Option<i64>;
+
+    /// Adds a timer; nothing happens when the key has one at this time. A failure is told by the
+    /// next `pop`.
+    fn register(&mut self, at: &Placed<K>, time_ms: i64);
+
+    fn delete(&mut self, at: &Placed<K>, time_ms: i64);
+
+    /// Takes the earliest timer that is not after `time_ms`; those of one time in the order of
+    /// key group and key.
+    fn pop(&mut self, time_ms: i64) -> Result<Option<(i64, K)>, StateError>;
+}
+
 pub(crate) struct TimerTable<K> {
     labels: Labels,
     first: u16,
@@ -45,38 +62,6 @@ impl<K: StateKey> TimerTable<K> {
     pub(crate) fn new(labels: Labels, range: KeyGroupRange) -> Self {
         let groups = range.iter().map(|_| Arc::new(BTreeSet::new())).collect();
         Self { labels, first: range.first().get(), groups, heads: BTreeSet::new() }
-    }
-
-    /// The earliest time of any timer.
-    pub(crate) fn next(&self) -> Option<i64> {
-        self.heads.first().map(|(time, _)| *time)
-    }
-
-    /// Adds a timer; nothing happens when the key has one at this time.
-    pub(crate) fn register(&mut self, at: &Placed<K>, time_ms: i64) {
-        self.change(at.group, |timers| {
-            timers.insert((time_ms, at.key.clone()));
-        });
-    }
-
-    pub(crate) fn delete(&mut self, at: &Placed<K>, time_ms: i64) {
-        let timer = (time_ms, at.key.clone());
-        // Looked up first, so that a miss does not copy a shared group.
-        if self.groups[self.index(at.group)].contains(&timer) {
-            self.change(at.group, |timers| {
-                timers.remove(&timer);
-            });
-        }
-    }
-
-    /// Takes the earliest timer that is not after `time_ms`; those of one time in the order of
-    /// key group and key.
-    pub(crate) fn pop(&mut self, time_ms: i64) -> Option<(i64, K)> {
-        let &(time, group) = self.heads.first().filter(|(time, _)| *time <= time_ms)?;
-        let mut popped = None;
-        self.change(KeyGroup::new(group), |timers| popped = timers.pop_first());
-        debug_assert_eq!(popped.as_ref().map(|timer| timer.0), Some(time));
-        popped
     }
 
     fn change(&mut self, group: KeyGroup, change: impl FnOnce(&mut Group<K>)) {
@@ -96,26 +81,50 @@ impl<K: StateKey> TimerTable<K> {
     }
 }
 
+impl<K: StateKey> Timers<K> for TimerTable<K> {
+    fn next(&mut self) -> Option<i64> {
+        self.heads.first().map(|(time, _)| *time)
+    }
+
+    fn register(&mut self, at: &Placed<K>, time_ms: i64) {
+        self.change(at.group, |timers| {
+            timers.insert((time_ms, at.key.clone()));
+        });
+    }
+
+    fn delete(&mut self, at: &Placed<K>, time_ms: i64) {
+        let timer = (time_ms, at.key.clone());
+        // Looked up first, so that a miss does not copy a shared group.
+        if self.groups[self.index(at.group)].contains(&timer) {
+            self.change(at.group, |timers| {
+                timers.remove(&timer);
+            });
+        }
+    }
+
+    fn pop(&mut self, time_ms: i64) -> Result<Option<(i64, K)>, StateError> {
+        let earliest = self.heads.first().filter(|(time, _)| *time <= time_ms);
+        let Some(&(time, group)) = earliest else { return Ok(None) };
+        let mut popped = None;
+        self.change(KeyGroup::new(group), |timers| popped = timers.pop_first());
+        debug_assert_eq!(popped.as_ref().map(|timer| timer.0), Some(time));
+        Ok(popped)
+    }
+}
+
 impl<K: StateKey> StateTable for TimerTable<K> {
+    fn accept(&mut self, found: &RegisteredState) -> Result<Acceptance, StateError> {
+        self.labels.check(found)
+    }
+
     fn load(&mut self, group: KeyGroup, entry: Entry<'_>) -> Result<(), StateError> {
-        let Labels { operator, state, .. } = &self.labels;
-        let mut rest = entry.key;
-        let key = K::decode_key(&mut rest).map_err(|source| StateError::Key {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            source,
-        })?;
+        let key = self.labels.key(entry.key)?;
         let times = ItemReader::new(entry.items, entry.count).and_then(|items| {
             items
                 .map(|item| item.try_into().ok().map(i64::from_le_bytes))
                 .collect::<Option<Vec<_>>>()
         });
-        let times = times.ok_or_else(|| StateError::Value {
-            operator: operator.clone(),
-            state: Arc::clone(state),
-            length: entry.items.len(),
-            types: "list of times".into(),
-        })?;
+        let times = times.ok_or_else(|| self.labels.value_error(entry.items.len()))?;
         let at = Placed { key, hash: entry.hash, group };
         times.into_iter().for_each(|time| self.register(&at, time));
         Ok(())
@@ -132,7 +141,11 @@ struct Frozen<K> {
 }
 
 impl<K: StateKey> FrozenTable for Frozen<K> {
-    fn entries(&self, group: KeyGroup, visit: &mut dyn FnMut(Entry<'_>)) {
+    fn entries(
+        &self,
+        group: KeyGroup,
+        visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
+    ) -> Result<(), StateError> {
         let group = &self.groups[usize::from(group.get() - self.first)];
         let mut timers: Vec<(KeyHash, Vec<u8>, i64)> = Vec::with_capacity(group.len());
         for (time, key) in &**group {
@@ -148,15 +161,18 @@ impl<K: StateKey> FrozenTable for Frozen<K> {
                 writer.item(|out| out.extend_from_slice(&time.to_le_bytes()));
             }
             let count = writer.count();
-            visit(Entry { hash: same[0].0, key: &same[0].1, count, items: &items });
+            visit(Entry { hash: same[0].0, key: &same[0].1, count, items: &items })?;
         }
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_types::{MaxParallelism, OperatorUid};
+    use tidegate_types::{MaxParallelism, OperatorUid, StateKind};
+
+    use crate::descriptor::described;
 
     fn placed(key: u64) -> Placed<u64> {
         let hash = key.key_hash();
@@ -166,7 +182,8 @@ mod tests {
     fn table() -> TimerTable<u64> {
         let range = KeyGroupRange::new(KeyGroup::new(0), KeyGroup::new(127)).unwrap();
         let operator = OperatorUid::new("tide").unwrap();
-        TimerTable::new(Labels { operator, state: "timers".into(), types: "".into() }, range)
+        let registered = described(&"timers".into(), StateKind::Timer, 0, "u64 -> time", 8);
+        TimerTable::new(Labels { operator, registered }, range)
     }
 
     #[test]
@@ -178,9 +195,10 @@ mod tests {
         table.delete(&placed(1), 20);
         table.delete(&placed(1), 20);
         assert_eq!(table.next(), Some(-5));
-        let due: Vec<_> = std::iter::from_fn(|| table.pop(29)).collect();
+        let due: Vec<_> = std::iter::from_fn(|| table.pop(29).unwrap()).collect();
         assert_eq!(due, [(-5, 3), (10, 2)]);
-        assert_eq!((table.next(), table.pop(30), table.next()), (Some(30), Some((30, 1)), None));
+        assert_eq!((table.next(), table.pop(30).unwrap()), (Some(30), Some((30, 1))));
+        assert_eq!(table.next(), None);
     }
 
     #[test]
@@ -189,9 +207,13 @@ mod tests {
         table.register(&placed(7), 5);
         table.register(&placed(7), 9);
         let frozen = table.freeze();
-        assert_eq!(table.pop(100), Some((5, 7)));
+        assert_eq!(table.pop(100).unwrap(), Some((5, 7)));
         let mut times = 0;
-        frozen.entries(placed(7).group, &mut |entry| times = entry.count);
+        let shown = frozen.entries(placed(7).group, &mut |entry| {
+            times = entry.count;
+            Ok(())
+        });
+        shown.unwrap();
         assert_eq!(times, 2);
     }
 }

@@ -1,4 +1,4 @@
-//! Values of state: any type that rkyv can archive.
+//! Values of state: any type that rkyv can archive, and how a value is shown without copying it.
 
 use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator, to_bytes_in};
 use rkyv::bytecheck::CheckBytes;
@@ -22,14 +22,31 @@ use rkyv::{Archive, Deserialize, Serialize};
 /// is_state::<Gauge>();
 /// ```
 pub trait StateValue: Clone + Send + Sync + 'static {
+    /// A value in its archived form, as it lies in a file: a reference to rkyv's `Archived` type.
+    type View<'a>: Copy;
+
     /// Appends the archived form.
     fn encode_value(&self, out: &mut Vec<u8>);
+
+    /// Shows the value with this archived form in place; `None` when the bytes are none of this
+    /// type. Everything that the view leads to is checked, nothing is copied.
+    fn view(bytes: &[u8]) -> Option<Self::View<'_>>;
+
+    /// A value of its own with what the view shows; `None` when the type's `Deserialize` refuses.
+    fn from_view(view: Self::View<'_>) -> Option<Self>;
 
     /// The value with this archived form; `None` when the bytes are none of this type.
     fn decode_value(bytes: &[u8]) -> Option<Self>;
 
     /// The size of the fixed part of the archived form in bytes: part of the fingerprint.
     fn archived_size() -> usize;
+
+    /// When the value was stamped, in milliseconds since the Unix epoch, if its state has a time
+    /// to live. Only the wrapper that stamps values has an answer.
+    #[doc(hidden)]
+    fn stamp_ms(&self) -> Option<i64> {
+        None
+    }
 
     /// The name of the type without its modules, such as `Vec<Gauge>`.
     fn type_name() -> String {
@@ -44,6 +61,16 @@ where
     T::Archived: Deserialize<T, HighDeserializer<Failure>>,
     T::Archived: for<'a> CheckBytes<HighValidator<'a, Failure>>,
 {
+    type View<'a> = &'a T::Archived;
+
+    fn view(bytes: &[u8]) -> Option<&T::Archived> {
+        rkyv::access::<T::Archived, Failure>(bytes).ok()
+    }
+
+    fn from_view(view: &T::Archived) -> Option<Self> {
+        rkyv::deserialize::<T, Failure>(view).ok()
+    }
+
     fn encode_value(&self, out: &mut Vec<u8>) {
         let written = to_bytes_in::<_, Failure>(self, std::mem::take(out));
         *out = written.expect("a value of less than 2 GiB that can be archived in memory");
@@ -57,6 +84,50 @@ where
         size_of::<T::Archived>()
     }
 }
+
+/// A value of state, wherever it lies: in memory as it is, or archived in a file.
+///
+/// ```
+/// use tidegate_state::ValueRef;
+///
+/// fn minutes(value: ValueRef<'_, u64>) -> u64 {
+///     match value {
+///         ValueRef::Native(seconds) => seconds / 60,
+///         ValueRef::Archived(seconds) => seconds.to_native() / 60,
+///     }
+/// }
+/// assert_eq!(minutes(ValueRef::Native(&120)), 2);
+/// ```
+#[derive(Debug)]
+pub enum ValueRef<'a, V: StateValue> {
+    /// In memory.
+    Native(&'a V),
+    /// Archived, in a mapped file.
+    Archived(V::View<'a>),
+}
+
+impl<V: StateValue> ValueRef<'_, V> {
+    /// A copy of the value.
+    ///
+    /// # Panics
+    ///
+    /// When the type's own `Deserialize` refuses what its `CheckBytes` has accepted.
+    #[must_use]
+    pub fn to_value(&self) -> V {
+        match *self {
+            Self::Native(value) => value.clone(),
+            Self::Archived(view) => V::from_view(view).expect("checked bytes can be deserialized"),
+        }
+    }
+}
+
+impl<V: StateValue> Clone for ValueRef<'_, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V: StateValue> Copy for ValueRef<'_, V> {}
 
 /// `alloc::vec::Vec<my::module::Gauge>` as `Vec<Gauge>`: modules are moved more often than types
 /// are renamed, and moving one does not change a byte.
@@ -88,6 +159,8 @@ mod tests {
         let mut bytes = vec![0xEE; 3];
         value.encode_value(&mut bytes);
         assert_eq!(<(u64, String, Vec<f64>)>::decode_value(&bytes[3..]), Some(value));
+        let view = <(u64, String, Vec<f64>)>::view(&bytes[3..]).unwrap();
+        assert_eq!(view.1.as_str(), "tide");
         for cut in 3..bytes.len() {
             let _ = <(u64, String, Vec<f64>)>::decode_value(&bytes[3..cut]);
         }

@@ -7,8 +7,8 @@ use std::thread;
 use tidegate_types::Digest;
 
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, EntryKind, OwnerInfo, PublishOutcome,
-    StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, EntryKind, LinkOutcome, OwnerInfo,
+    PublishOutcome, StorageError, StoragePath,
 };
 
 type Storage = Arc<dyn CheckpointStorage>;
@@ -19,18 +19,21 @@ type Storage = Arc<dyn CheckpointStorage>;
 ///
 /// When the storage breaks its contract; the message says how.
 pub fn run(factory: &dyn Fn() -> Storage) {
-    let tests: [fn(&Storage); 11] = [
+    let tests: [fn(&Storage); 14] = [
         a_file_is_visible_once_finished,
         a_dropped_writer_leaves_nothing,
         no_file_is_overwritten,
         publish_never_overwrites,
         of_concurrent_publishes_one_wins,
         of_concurrent_writers_one_wins,
+        a_linked_file_has_two_names,
         reads_stay_within_the_file,
         what_is_absent_is_named_so,
         children_are_listed_by_name,
         deletion_is_idempotent_and_complete,
         a_directory_has_one_owner,
+        a_superseded_owner_publishes_nothing,
+        nothing_appears_once_the_directory_is_taken_over,
     ];
     for test in tests {
         test(&factory());
@@ -164,6 +167,23 @@ fn of_concurrent_writers_one_wins(storage: &Storage) {
     assert_eq!(names(storage, &path("shared")), ["x"]);
 }
 
+fn a_linked_file_has_two_names(storage: &Storage) {
+    put(storage, "task/a", b"state");
+    put(storage, "shared/taken", b"other");
+    let (old, new) = (path("task/a"), path("shared/new/b"));
+    match storage.link(&old, &new).expect("a file can be linked, or links are not supported") {
+        LinkOutcome::NotSupported => return,
+        LinkOutcome::Linked => {}
+    }
+    let refused = storage.link(&old, &path("shared/taken"));
+    assert!(matches!(refused, Err(StorageError::AlreadyExists { .. })), "{refused:?}");
+    let missing = storage.link(&path("task/none"), &path("shared/c"));
+    assert!(matches!(missing, Err(StorageError::Missing { .. })), "{missing:?}");
+    storage.delete(&old).expect("one of the names can be deleted");
+    assert_eq!(get(storage, new.as_str()), b"state");
+    assert_eq!(get(storage, "shared/taken"), b"other");
+}
+
 fn reads_stay_within_the_file(storage: &Storage) {
     put(storage, "a", b"0123456789");
     let reader = storage.open(&path("a")).expect("a finished file can be opened");
@@ -248,4 +268,68 @@ fn a_directory_has_one_owner(storage: &Storage) {
     drop(again);
     third.check().expect("the end of a lost hold does not end its successor's");
     other.check().expect("another directory's hold is untouched");
+}
+
+fn a_superseded_owner_publishes_nothing(storage: &Storage) {
+    let (job, former) = (path("job"), OwnerInfo::current("former", 1));
+    let first = storage.own(&job, &former).expect("nobody owns it yet");
+    assert_eq!(first.superseded(), None);
+    let at = |n: u32| path(&format!("job/chk-{n}/_metadata"));
+    let published = first.publish(&at(1), b"one").expect("the owner publishes");
+    assert_eq!(published, PublishOutcome::Published);
+    let again = first.publish(&at(1), b"two").expect("a refusal is an outcome");
+    assert_eq!(again, PublishOutcome::AlreadyExists);
+
+    let second = storage.take_over(&job, &OwnerInfo::current("second", 2)).expect("taken over");
+    assert_eq!(second.superseded(), Some(&former));
+    second.check().expect("a new hold is good");
+    for lost in [first.check(), first.publish(&at(2), b"stale").map(drop)] {
+        assert!(matches!(lost, Err(StorageError::OwnershipLost { .. })), "{lost:?}");
+    }
+    assert!(storage.open(&at(2)).is_err(), "a superseded owner published");
+    match storage.own(&job, &former) {
+        Err(StorageError::Owned { owner, .. }) => assert_eq!(owner.job_name, "second"),
+        other => panic!("the former owner got {other:?}"),
+    }
+    let published = second.publish(&at(2), b"two").expect("the new owner publishes");
+    assert_eq!(published, PublishOutcome::Published);
+    assert_eq!(get(storage, at(2).as_str()), b"two");
+    // The end of a lost hold does not end its successor's.
+    drop(first);
+    second.check().expect("the second hold is good");
+    drop(second);
+    let third = storage.take_over(&job, &former).expect("a free directory can be taken over too");
+    assert_eq!(third.superseded(), None);
+}
+
+fn nothing_appears_once_the_directory_is_taken_over(storage: &Storage) {
+    for round in 0..20 {
+        let job = path(&format!("job-{round}"));
+        let first = storage.own(&job, &OwnerInfo::current("first", 1)).expect("it is free");
+        let start = Barrier::new(2);
+        let (before, count) = thread::scope(|scope| {
+            let former = scope.spawn(|| {
+                start.wait();
+                let at = |n| job.join(&format!("chk-{n}/_metadata")).expect("a valid name");
+                (0..10_000).take_while(|n| first.publish(&at(*n), b"x").is_ok()).count()
+            });
+            start.wait();
+            thread::sleep(std::time::Duration::from_micros(round * 97));
+            let second = storage.take_over(&job, &OwnerInfo::current("second", 2));
+            let second = second.expect("taken over from a living owner");
+            let before = visible(storage, &job);
+            let count = former.join().expect("no panic");
+            drop(second);
+            (before, count)
+        });
+        let after = visible(storage, &job);
+        assert_eq!(after, before, "round {round}: a superseded owner published");
+        assert!(count <= after, "round {round}: {count} published, {after} are there");
+    }
+}
+
+fn visible(storage: &Storage, job: &StoragePath) -> usize {
+    let checkpoints = names(storage, job).into_iter();
+    let files = checkpoints.map(|name| names(storage, &job.join(&name).expect("was listed")).len());
+    files.sum()
 }

@@ -85,14 +85,17 @@ pub enum StorageError {
         limit: u64,
     },
     /// Another living process, or another job of this one, owns the directory.
-    #[error("{directory} is in use by {owner}: stop that one first")]
+    #[error(
+        "{directory} is in use by {owner}: stop that one first, or take the directory over if it \
+         cannot be stopped (`tidegate run --take-over`)"
+    )]
     Owned {
         /// The directory.
         directory: Box<str>,
         /// Who owns it.
         owner: Box<OwnerInfo>,
     },
-    /// The directory was owned and is no longer: somebody removed or replaced the owner's mark.
+    /// The directory was owned and is no longer: somebody took it over, or removed the owner's mark.
     #[error("{directory} is no longer owned by this job: stop writing to it")]
     OwnershipLost {
         /// The directory.
@@ -156,8 +159,10 @@ impl StorageError {
         }
     }
 
-    // For a `Write` implementation; `from_write` is the way back.
-    pub(crate) fn into_io(self) -> io::Error {
+    /// For a [`StateWriter`](crate::StateWriter), whose `write` gives an [`io::Error`];
+    /// [`from_write`](Self::from_write) is the way back.
+    #[must_use]
+    pub fn into_io(self) -> io::Error {
         let kind = match &self {
             Self::Permission { source, .. }
             | Self::Full { source, .. }

@@ -19,12 +19,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use self::disk::{Disk, Persisted};
+use self::disk::Disk;
 use self::reader::FsReader;
 use self::writer::FsWriter;
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, Operation, OwnerInfo,
-    Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, LinkOutcome, Operation,
+    OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
 };
 
 /// A directory of the local file system.
@@ -75,18 +75,16 @@ impl CheckpointStorage for FsStorage {
         Ok(Box::new(FsWriter::new(Arc::clone(&self.disk), target)?))
     }
 
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        self.disk.link(&self.disk.locate(path), &self.disk.locate(new))
+    }
+
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError> {
         Ok(Box::new(FsReader::open(&self.disk.locate(path))?))
     }
 
     fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
-        let target = self.disk.locate(path);
-        let mut temporary = self.disk.create_temporary(&target)?;
-        self.disk.write(&mut temporary, &target, bytes)?;
-        match self.disk.persist(temporary, &target)? {
-            Persisted::Renamed => Ok(PublishOutcome::Published),
-            Persisted::Exists => Ok(PublishOutcome::AlreadyExists),
-        }
+        self.disk.publish(&self.disk.locate(path), bytes, || Ok(()))
     }
 
     fn list(&self, directory: &StoragePath) -> Result<Vec<Entry>, StorageError> {
@@ -145,7 +143,17 @@ impl CheckpointStorage for FsStorage {
     ) -> Result<Box<dyn Ownership>, StorageError> {
         let directory = self.disk.locate(directory);
         self.disk.ensure_directory(&directory)?;
-        Ok(Box::new(lock::DirectoryLock::acquire(directory, owner)?))
+        Ok(Box::new(lock::DirectoryLock::acquire(Arc::clone(&self.disk), directory, owner)?))
+    }
+
+    fn take_over(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError> {
+        let directory = self.disk.locate(directory);
+        self.disk.ensure_directory(&directory)?;
+        Ok(Box::new(lock::DirectoryLock::take_over(Arc::clone(&self.disk), directory, owner)?))
     }
 }
 

@@ -45,7 +45,7 @@ pub use memory::MemoryStorage;
 pub use owner::{OwnerInfo, Ownership};
 pub use path::StoragePath;
 pub use storage::{
-    CheckpointStorage, DeleteOutcome, Entry, EntryKind, FinishedFile, PublishOutcome, StateReader,
-    StateWriter,
+    CheckpointStorage, DeleteOutcome, Entry, EntryKind, FinishedFile, LinkOutcome, PublishOutcome,
+    StateReader, StateWriter,
 };
 pub use uri::storage_for_uri;

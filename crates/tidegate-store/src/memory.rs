@@ -12,8 +12,9 @@ use parking_lot::Mutex;
 use tidegate_types::Digest;
 
 use crate::{
-    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, FinishedFile, Operation,
-    OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError, StoragePath,
+    CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, FinishedFile, LinkOutcome,
+    Operation, OwnerInfo, Ownership, PublishOutcome, StateReader, StateWriter, StorageError,
+    StoragePath,
 };
 
 /// A storage that lives as long as the last of its users. Clones share the content.
@@ -43,25 +44,46 @@ impl MemoryStorage {
     }
 
     fn insert(&self, path: &StoragePath, bytes: Vec<u8>) -> Result<PublishOutcome, StorageError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let modified_at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let mut content = self.shared.lock();
-        let mut above = path.parent();
-        while let Some(directory) = above {
-            if content.files.contains_key(&directory) {
-                return Err(misused(Operation::Create, &directory, ErrorKind::NotADirectory));
-            }
-            above = directory.parent();
-        }
-        if path.is_root() || content.is_directory(path) || content.files.contains_key(path) {
-            return Ok(PublishOutcome::AlreadyExists);
-        }
-        content.files.insert(path.clone(), File { bytes: bytes.into(), modified_at_ms });
-        Ok(PublishOutcome::Published)
+        self.shared.lock().insert(path, bytes)
+    }
+
+    fn hold(
+        &self,
+        content: &mut Content,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Box<dyn Ownership> {
+        let token = content.next_owner;
+        content.next_owner += 1;
+        let before = content.owners.insert(directory.clone(), (token, owner.clone()));
+        let superseded = before.map(|(_, owner)| owner);
+        let (storage, directory) = (self.clone(), directory.clone());
+        Box::new(MemoryOwnership { storage, directory, token, superseded })
     }
 }
 
 impl Content {
+    fn insert(
+        &mut self,
+        path: &StoragePath,
+        bytes: Vec<u8>,
+    ) -> Result<PublishOutcome, StorageError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let modified_at_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let mut above = path.parent();
+        while let Some(directory) = above {
+            if self.files.contains_key(&directory) {
+                return Err(misused(Operation::Create, &directory, ErrorKind::NotADirectory));
+            }
+            above = directory.parent();
+        }
+        if path.is_root() || self.is_directory(path) || self.files.contains_key(path) {
+            return Ok(PublishOutcome::AlreadyExists);
+        }
+        self.files.insert(path.clone(), File { bytes: bytes.into(), modified_at_ms });
+        Ok(PublishOutcome::Published)
+    }
+
     fn is_directory(&self, path: &StoragePath) -> bool {
         self.files.keys().any(|file| file != path && file.is_within(path))
     }
@@ -83,6 +105,15 @@ impl CheckpointStorage for MemoryStorage {
             return Err(StorageError::AlreadyExists { path: shown(path) });
         }
         Ok(Box::new(MemoryWriter { storage: self.clone(), path: path.clone(), bytes: Vec::new() }))
+    }
+
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        let found = self.shared.lock().files.get(path).map(|file| file.bytes.to_vec());
+        let bytes = found.ok_or_else(|| StorageError::Missing { path: shown(path) })?;
+        match self.insert(new, bytes)? {
+            PublishOutcome::Published => Ok(LinkOutcome::Linked),
+            PublishOutcome::AlreadyExists => Err(StorageError::AlreadyExists { path: shown(new) }),
+        }
     }
 
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError> {
@@ -154,10 +185,15 @@ impl CheckpointStorage for MemoryStorage {
             let owner = Box::new(owner.clone());
             return Err(StorageError::Owned { directory: shown(directory), owner });
         }
-        let token = content.next_owner;
-        content.next_owner += 1;
-        content.owners.insert(directory.clone(), (token, owner.clone()));
-        Ok(Box::new(MemoryOwnership { storage: self.clone(), directory: directory.clone(), token }))
+        Ok(self.hold(&mut content, directory, owner))
+    }
+
+    fn take_over(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError> {
+        Ok(self.hold(&mut self.shared.lock(), directory, owner))
     }
 }
 
@@ -231,20 +267,36 @@ struct MemoryOwnership {
     storage: MemoryStorage,
     directory: StoragePath,
     token: u64,
+    superseded: Option<OwnerInfo>,
 }
 
 impl MemoryOwnership {
     fn holds(&self, content: &Content) -> bool {
         content.owners.get(&self.directory).is_some_and(|(token, _)| *token == self.token)
     }
+
+    fn check_in(&self, content: &Content) -> Result<(), StorageError> {
+        if self.holds(content) {
+            return Ok(());
+        }
+        Err(StorageError::OwnershipLost { directory: shown(&self.directory) })
+    }
 }
 
 impl Ownership for MemoryOwnership {
     fn check(&self) -> Result<(), StorageError> {
-        if self.holds(&self.storage.shared.lock()) {
-            return Ok(());
-        }
-        Err(StorageError::OwnershipLost { directory: shown(&self.directory) })
+        self.check_in(&self.storage.shared.lock())
+    }
+
+    fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
+        // One lock around both, so that nobody takes over in between.
+        let mut content = self.storage.shared.lock();
+        self.check_in(&content)?;
+        content.insert(path, bytes.to_vec())
+    }
+
+    fn superseded(&self) -> Option<&OwnerInfo> {
+        self.superseded.as_ref()
     }
 }
 

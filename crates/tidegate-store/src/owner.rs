@@ -3,14 +3,28 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::StorageError;
+use crate::{PublishOutcome, StorageError, StoragePath};
 
-/// The hold on a directory, taken by [`CheckpointStorage::own`](crate::CheckpointStorage::own).
-/// Dropping it gives the directory free.
+/// The hold on a directory, taken by [`CheckpointStorage::own`](crate::CheckpointStorage::own) or
+/// [`CheckpointStorage::take_over`](crate::CheckpointStorage::take_over). Dropping it gives the
+/// directory free.
 pub trait Ownership: Send + Sync + fmt::Debug {
-    /// Fails with [`StorageError::OwnershipLost`] when the hold has ended. To be asked before
-    /// anything is written that a superseded owner must not write.
+    /// Fails with [`StorageError::OwnershipLost`] when the hold has ended. It may end right after
+    /// the answer, so this is no protection, but spares a superseded owner vain work.
     fn check(&self) -> Result<(), StorageError>;
+
+    /// Publishes below the directory, like
+    /// [`CheckpointStorage::publish`](crate::CheckpointStorage::publish), while the hold lasts.
+    ///
+    /// This is the fence: once [`take_over`](crate::CheckpointStorage::take_over) has returned to
+    /// somebody else, nothing that the former owner publishes appears any more, however long his
+    /// thread was stopped, and between which two steps. It then fails with
+    /// [`StorageError::OwnershipLost`].
+    fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError>;
+
+    /// The owner from whom the directory was taken over, if it was: he may not know it yet, and may
+    /// still write and delete files that only checkpoints of his own use.
+    fn superseded(&self) -> Option<&OwnerInfo>;
 }
 
 /// Who owns a directory, for people to find the process.

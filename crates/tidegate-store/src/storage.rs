@@ -22,6 +22,15 @@ pub trait CheckpointStorage: Send + Sync + fmt::Debug {
     /// Fails with [`StorageError::AlreadyExists`], here or in `finish`, when there is such a file.
     fn create(&self, path: &StoragePath) -> Result<Box<dyn StateWriter>, StorageError>;
 
+    /// Gives a file a second name in another directory, durably and without copying it, where the
+    /// store can. Either name is deleted without regard to the other.
+    ///
+    /// Fails with [`StorageError::AlreadyExists`] when there is a file of the new name.
+    fn link(&self, path: &StoragePath, new: &StoragePath) -> Result<LinkOutcome, StorageError> {
+        let _ = (path, new);
+        Ok(LinkOutcome::NotSupported)
+    }
+
     /// Opens a file for reading.
     fn open(&self, path: &StoragePath) -> Result<Box<dyn StateReader>, StorageError>;
 
@@ -43,11 +52,21 @@ pub trait CheckpointStorage: Send + Sync + fmt::Debug {
     /// Where the file can be mapped into memory without a copy, if the store has such a place.
     fn local_path(&self, path: &StoragePath) -> Option<PathBuf>;
 
-    /// Takes a directory for one owner, creating it when absent.
+    /// Takes a directory for one owner, creating it when absent. Unfinished files that an earlier
+    /// owner left below it are removed: nobody but the owner writes there.
     ///
     /// Fails with [`StorageError::Owned`] as long as another living owner holds it, in this process
     /// or elsewhere. The death of a process ends its ownership.
     fn own(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError>;
+
+    /// Like [`own`](Self::own), but takes the directory also from an owner that lives: one that is
+    /// stopped, or that cannot be reached. What he publishes through his hold from then on does not
+    /// appear ([`Ownership::publish`]).
+    fn take_over(
         &self,
         directory: &StoragePath,
         owner: &OwnerInfo,
@@ -96,6 +115,16 @@ pub enum PublishOutcome {
     Published,
     /// There was a file under this path before; it is unchanged, and durable.
     AlreadyExists,
+}
+
+/// What became of a [`CheckpointStorage::link`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "where links are not supported the file is to be copied"]
+pub enum LinkOutcome {
+    /// The file has both names.
+    Linked,
+    /// The store has no second names, or not between these places: copy the file.
+    NotSupported,
 }
 
 /// What became of a deletion.

@@ -43,5 +43,14 @@ pub use tidegate_runtime::{
     Data, Emitter, ExitStatus, Job, JobError, KeyedProcess, KeyedStream, ProcessContext,
     SourceBuilder, StateSetup, Stream, TaskError, Timer, UserError, run,
 };
-pub use tidegate_state::{ListState, MapState, StateError, StateValue, ValueState};
+pub use tidegate_state::{
+    AggregateFunction, AggregatingState, AggregatingStateDescriptor, KeyedState, ListState,
+    ListStateDescriptor, MapState, MapStateDescriptor, ReducingState, ReducingStateDescriptor,
+    StateError, StateValue, ValueState, ValueStateDescriptor,
+};
 pub use tidegate_types::{Parallelism, StateKey};
+
+/// Compiles the examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

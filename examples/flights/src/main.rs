@@ -3,6 +3,7 @@
 //!
 //! Each update is `origin,carrier,flights,cancelled,mean_delay,max_delay`; each day
 //! `origin,carrier,day,flights,cancelled,mean_delay`. Delays are departure delays in minutes.
+#![forbid(unsafe_code)]
 
 mod figures;
 mod flight;
@@ -48,10 +49,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tidegate::run("flights", move |job| build(job, arguments))
+    tidegate::run("flights", move |job| {
+        build(job, arguments);
+        Ok(())
+    })
 }
 
-fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
+fn build(job: &Job, arguments: Arguments) {
     let daily = arguments.daily_output.unwrap_or_else(|| daily_beside(&arguments.output));
     let lines = job.source("flights.csv", FileSource::csv(arguments.input));
     let figures = lines
@@ -78,7 +82,6 @@ fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
         .sink("updates", FileSink::new(arguments.output));
     only(|line| if let Line::Day(text) = line { Some(text) } else { None })
         .sink("days", FileSink::new(daily));
-    Ok(())
 }
 
 fn daily_beside(output: &Path) -> PathBuf {

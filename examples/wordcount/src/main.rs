@@ -2,6 +2,7 @@
 //!
 //! A word is a maximal run of Unicode alphanumeric characters, lower-cased. The job is killed,
 //! resumed and rescaled in Tidegate's tests; its output is the same every time.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use tidegate::{FileSink, FileSource, Job, UserError};
+use tidegate::{FileSink, FileSource, Job};
 
 /// Counts the words of text files, with exactly-once checkpoints.
 #[derive(Parser)]
@@ -31,10 +32,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tidegate::run("wordcount", move |job| build(job, arguments))
+    tidegate::run("wordcount", move |job| {
+        build(job, arguments);
+        Ok(())
+    })
 }
 
-fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
+fn build(job: &Job, arguments: Arguments) {
     let output_delay = Duration::from_micros(arguments.output_delay);
     let lines = job.source("lines", FileSource::lines(arguments.input));
     lines
@@ -55,7 +59,6 @@ fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
             })
         })
         .sink("output", FileSink::new(arguments.output));
-    Ok(())
 }
 
 fn split_words(line: &str, mut emit: impl FnMut(String)) {

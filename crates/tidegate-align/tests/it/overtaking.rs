@@ -144,7 +144,7 @@ fn without_room_only_what_is_urgent_comes_out() {
     let (credit, credits) = unbounded::<usize>();
     outputs[0].send(1).unwrap();
     let deadline = || Some(Instant::now() + Duration::from_millis(5));
-    let mut urgent =
+    let urgent =
         |gate: &mut Gate| gate.next_urgent(&interrupt, std::slice::from_ref(&credits), deadline());
     assert_eq!(urgent(&mut gate), Some(GateEvent::DeadlineReached));
     interrupt_in.send(5).unwrap();

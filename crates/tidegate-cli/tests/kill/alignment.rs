@@ -42,7 +42,7 @@ fn run_under_back_pressure(seed: u64, plan: &Plan) -> Run {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, 40);
+    let mut job = Job::new(directory.path(), &input, 40, "");
     job.settings = plan.settings.iter().map(|setting| (*setting).to_owned()).collect();
     job.output_delay_us = random.within(50..=200);
     job.rate = plan.rate;

@@ -1,6 +1,7 @@
 //! Random text as input, and the words in it counted without any of the code under test.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
@@ -19,6 +20,11 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         range.start() + (z ^ (z >> 31)) % (range.end() - range.start() + 1)
     }
+
+    fn one_of<'a>(&mut self, choices: &[&'a str]) -> &'a str {
+        let index = self.within(0..=choices.len() as u64 - 1);
+        choices[usize::try_from(index).unwrap()]
+    }
 }
 
 /// Several files with about 4,000 lines in all: common words, rare ones, other alphabets, empty
@@ -31,13 +37,12 @@ pub(crate) fn write_input(directory: &Path, random: &mut Random) {
         for _ in 0..random.within(400..=1_200) {
             for _ in 0..random.within(0..=9) {
                 match random.within(0..=3) {
-                    0 => text.push_str(&format!("word{}", random.within(0..=2_000))),
-                    n => {
-                        let last = common.len() as u64 - 1;
-                        text.push_str(common[random.within(0..=last.min(n * 4)) as usize]);
-                    }
+                    0 => write!(text, "word{}", random.within(0..=2_000)).unwrap(),
+                    n => text.push_str(
+                        random.one_of(&common[..common.len().min(4 * usize::try_from(n).unwrap())]),
+                    ),
                 }
-                text.push_str([" ", ", ", "-", "; "][random.within(0..=3) as usize]);
+                text.push_str(random.one_of(&[" ", ", ", "-", "; "]));
             }
             text.push_str(if random.within(0..=9) == 0 { "\r\n" } else { "\n" });
         }

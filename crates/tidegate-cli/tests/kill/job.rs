@@ -1,10 +1,10 @@
 //! One job of the storm: started with the real programs, killed, resumed from its own directory.
 
-use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use crate::programs::programs;
 
 /// The exit status of a job whose directory another process still owns.
 const OWNED: i32 = 4;
@@ -16,13 +16,13 @@ pub(crate) struct Job {
     configuration: PathBuf,
     log: PathBuf,
     pub(crate) rate: Option<u64>,
+    /// Options of `tidegate run`, such as `-p 3`.
+    pub(crate) options: Vec<String>,
     /// The pause after each word, in microseconds.
     pub(crate) output_delay_us: u64,
     /// Settings that go over the configuration file.
     pub(crate) settings: Vec<String>,
     pub(crate) parallelism: u16,
-    /// It has finished: it has deleted its checkpoints, and there is nothing to be resumed.
-    finished: Cell<bool>,
 }
 
 pub(crate) enum Outcome {
@@ -31,14 +31,14 @@ pub(crate) enum Outcome {
 }
 
 impl Job {
-    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64) -> Self {
+    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64, settings: &str) -> Self {
         let checkpoints = directory.join("checkpoints");
         let configuration = directory.join("conf");
         std::fs::create_dir_all(&configuration).unwrap();
         let yaml = format!(
             "state.checkpoints.dir: file://{}\nparallelism.default: 2\n\
              execution.checkpointing:\n  interval: {interval_ms} ms\n  \
-             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n",
+             externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n{settings}",
             checkpoints.display()
         );
         std::fs::write(configuration.join("tidegate.yaml"), yaml).unwrap();
@@ -49,10 +49,10 @@ impl Job {
             configuration,
             log: directory.join("log"),
             rate: None,
+            options: Vec::new(),
             output_delay_us: 0,
             settings: Vec::new(),
             parallelism: 2,
-            finished: Cell::new(false),
         }
     }
 
@@ -60,16 +60,16 @@ impl Job {
     pub(crate) fn run_and_kill_after(&self, life: Duration, alone: bool) -> Outcome {
         let resume = self.resumable();
         let resumed = resume.is_some();
+        if !resumed && self.has_finished() {
+            return Outcome::Finished;
+        }
         // Without a supervisor there is no `-s`, so only a first run can be alone.
         let mut child = if alone && !resumed { self.start_alone() } else { self.start(resume) };
         let deadline = Instant::now() + life;
         while Instant::now() < deadline {
             if let Some(status) = child.try_wait().unwrap() {
                 match status.code() {
-                    Some(0) => {
-                        self.finished.set(true);
-                        return Outcome::Finished;
-                    }
+                    Some(0) => return Outcome::Finished,
                     // The one killed before is not quite gone yet.
                     Some(OWNED) => return Outcome::Killed { resumed: false },
                     _ => panic!("the job failed: {status}\n{}", self.log()),
@@ -78,22 +78,21 @@ impl Job {
             std::thread::sleep(Duration::from_millis(1));
         }
         child.kill().unwrap();
-        child.wait().unwrap();
-        // It may be hit between the end of the job and that of the process.
-        if self.log().trim_end().ends_with("wordcount: Finished") {
-            self.finished.set(true);
-            return Outcome::Finished;
+        match child.wait().unwrap().code() {
+            // It was faster than we were.
+            Some(0) => Outcome::Finished,
+            _ => Outcome::Killed { resumed },
         }
-        Outcome::Killed { resumed }
     }
 
     pub(crate) fn run_to_the_end(&self) {
-        if self.finished.get() {
-            return;
-        }
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let mut child = self.start(self.resumable());
+            let resume = self.resumable();
+            if resume.is_none() && self.has_finished() {
+                return;
+            }
+            let mut child = self.start(resume);
             let status = loop {
                 if let Some(status) = child.try_wait().unwrap() {
                     break status;
@@ -126,6 +125,14 @@ impl Job {
         resumable.pop()
     }
 
+    /// Whether a job that has no checkpoint is one that came to its end: it deletes them as the last
+    /// thing it does, and may be killed between that and its exit. Before its first checkpoint
+    /// there is no output either.
+    fn has_finished(&self) -> bool {
+        let output = std::fs::read_dir(&self.output).into_iter().flatten();
+        output.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
+    }
+
     /// The bytes of the records in flight in the newest checkpoint.
     pub(crate) fn newest_in_flight(&self) -> u64 {
         let Some(job) = self.resumable() else { return 0 };
@@ -142,7 +149,7 @@ impl Job {
 
     fn start(&self, resume: Option<PathBuf>) -> Child {
         let mut command = Command::new(programs().join("tidegate"));
-        command.arg("run").arg("-p").arg(self.parallelism.to_string());
+        command.arg("run").arg("-p").arg(self.parallelism.to_string()).args(&self.options);
         for setting in &self.settings {
             command.arg("-D").arg(setting);
         }
@@ -177,22 +184,4 @@ impl Job {
     fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-}
-
-/// Where the release programs are. Built here, so that the test never runs old ones.
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--release", "--bins"])
-            .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights"])
-            .current_dir(&root)
-            .status()
-            .unwrap();
-        assert!(built.success(), "the programs cannot be built");
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or(root.join("target"), PathBuf::from);
-        target.join("release")
-    })
 }

@@ -56,13 +56,13 @@ fn run(
         let chosen = usize::try_from(position).unwrap() % writers.len();
         writers[chosen].write(format!("line {position}"))?;
         position += 1;
-        if position % LINES_PER_CHECKPOINT != 0 {
+        if !position.is_multiple_of(LINES_PER_CHECKPOINT) {
             continue;
         }
         for (writer, uncommitted) in writers.iter_mut().zip(&mut uncommitted) {
             uncommitted.extend(writer.prepare(id)?);
         }
-        if id.get() % 3 != 0 || position == LINES {
+        if !id.get().is_multiple_of(3) || position == LINES {
             *last = Some(Checkpoint { id, position, committables: uncommitted.concat() });
             for (writer, uncommitted) in writers.iter_mut().zip(&mut uncommitted) {
                 writer.commit(uncommitted)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidegate_types::{AttemptId, CheckpointId};
+use tidegate_types::{AttemptId, CheckpointId, SnapshotKind};
 
 use super::{Coordinator, FINAL_RETRY, Phase};
 use crate::{AbortReason, Action, Discarded, FailureReason, Fate, JobStatus, fate};
@@ -16,13 +16,12 @@ impl Coordinator {
             let late = self.pending.iter().find(|(_, pending)| {
                 pending.missing() > 0 && pending.started.saturating_add(timeout) <= now
             });
-            let Some((id, missing)) = late.map(|(id, pending)| (*id, pending.missing())) else {
-                return;
-            };
+            let Some((id, pending)) = late else { return };
+            let (id, missing, kind) = (*id, pending.missing(), pending.barrier.kind);
             let reason = AbortReason::TimedOut { timeout, missing };
             self.abort_pending(id, &reason, now, actions);
             self.sweep(actions);
-            self.count_failure(reason, now, actions);
+            self.count_failure(kind, reason, now, actions);
         }
     }
 
@@ -39,13 +38,12 @@ impl Coordinator {
             actions.push(Action::Discard(Discarded { checkpoint: Some(id), files: Vec::new() }));
         }
         // Who has acknowledged cannot decline any more.
-        if self.pending.get(&id).is_none_or(|pending| pending.has(position)) {
-            return;
-        }
+        let waiting = self.pending.get(&id).filter(|pending| !pending.has(position));
+        let Some(kind) = waiting.map(|pending| pending.barrier.kind) else { return };
         self.abort_pending(id, &reason, now, actions);
         self.aborted.report(id, position);
         self.sweep(actions);
-        self.count_failure(reason, now, actions);
+        self.count_failure(kind, reason, now, actions);
     }
 
     /// Gives up a checkpoint that is not being published.
@@ -80,13 +78,16 @@ impl Coordinator {
         }
     }
 
+    /// A savepoint that fails is told to who asked for it, and no sign that the job is ill: the
+    /// directory that they named may be a wrong one.
     pub(super) fn count_failure(
         &mut self,
+        kind: SnapshotKind,
         reason: AbortReason,
         now: Duration,
         actions: &mut Vec<Action>,
     ) {
-        if !reason.is_failure() {
+        if kind == SnapshotKind::Savepoint || !reason.is_failure() {
             return;
         }
         self.failures = self.failures.saturating_add(1);

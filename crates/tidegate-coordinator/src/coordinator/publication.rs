@@ -134,7 +134,7 @@ impl Coordinator {
         self.discard_published(&publishing, actions);
         self.sweep(actions);
         if let Some(reason) = reason {
-            self.count_failure(reason, now, actions);
+            self.count_failure(publishing.kind, reason, now, actions);
         }
     }
 

@@ -16,29 +16,34 @@ use tidegate_coordinator::{ExternalizedCheckpointCleanup as Cleanup, JobStatus};
 use rng::Rng;
 use world::World;
 
-const SEEDS: u64 = 80;
-const STEPS: u32 = 2500;
+/// Of all worlds together.
+const STEPS: u32 = 1_000_000;
+/// Of one world.
+const STEPS_OF_WORLD: u32 = 2_500;
 
 #[test]
 fn random_events_keep_the_promises() {
-    let one = std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));
+    let one: Option<u64> =
+        std::env::var("TIDEGATE_SEED").ok().map(|seed| seed.parse().expect("a number"));
     let (mut steps, mut completed) = (0, 0);
-    for seed in one.map_or(1..SEEDS + 1, |seed: u64| seed..seed + 1) {
+    for seed in one.unwrap_or(1).. {
         let guard = SeedGuard(seed);
         let world = run(seed, &mut steps);
         completed += world.completed();
         std::mem::forget(guard);
+        if one.is_some() || steps >= STEPS {
+            break;
+        }
     }
+    println!("{steps} steps, {completed} complete checkpoints");
     // The model would prove little if hardly anything came to completion in it.
-    if one.is_none() {
-        assert!(steps > 100_000 && completed > 1_000, "{steps} steps, {completed} checkpoints");
-    }
+    assert!(one.is_some() || completed > 5_000, "{completed} complete checkpoints");
 }
 
 fn run(seed: u64, steps: &mut u32) -> World {
     let mut rng = Rng::new(seed);
     let mut world = World::new(&mut rng);
-    for _ in 0..STEPS {
+    for _ in 0..STEPS_OF_WORLD {
         *steps += 1;
         world.step(&mut rng);
         if world.is_over() && rng.chance(20) {

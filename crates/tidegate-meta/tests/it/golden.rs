@@ -7,6 +7,7 @@ use tidegate_types::Digest;
 use crate::sample;
 
 const GOLDEN: &[u8] = include_bytes!("../../testdata/v1/checkpoint.metadata");
+const DOCUMENT: &str = include_str!("../../../../docs/format.md");
 
 #[test]
 fn the_golden_file_of_version_1_is_read() {
@@ -109,4 +110,26 @@ fn the_document_is_enough_to_read_the_golden_file() {
     assert_eq!((channel.number(1), channel.number(2), channel.number(2)), (1, 0, 1));
     assert_eq!(channel.list().1, 1);
     assert_eq!(channel.handle().1, b"hdfs://name/checkpoints/in-flight");
+}
+
+/// The bytes of a dump in the document; every line says where it stands.
+fn dump(name: &str) -> Vec<u8> {
+    let (_, rest) = DOCUMENT.split_once(&format!("```text {name}\n")).unwrap();
+    let mut bytes = Vec::new();
+    for line in rest.split("```").next().unwrap().lines() {
+        let (offset, rest) = line.trim_start().split_once("  ").unwrap();
+        assert_eq!(offset.parse(), Ok(bytes.len()), "{line}");
+        let words = rest.split("  ").next().unwrap().split(' ');
+        bytes.extend(words.map(|word| u8::from_str_radix(word, 16).unwrap()));
+    }
+    bytes
+}
+
+#[test]
+fn the_document_shows_the_golden_file() {
+    let shown = [dump("golden-header"), dump("golden-payload")].concat();
+    for (offset, (found, expected)) in shown.iter().zip(GOLDEN).enumerate() {
+        assert_eq!(found, expected, "at offset {offset} of the file");
+    }
+    assert_eq!(shown.len(), GOLDEN.len());
 }

@@ -1,7 +1,11 @@
 //! Values that no version of ours writes are refused by name.
 
-use tidegate_meta::{CheckpointMetadata, MetadataError, MetadataView, encode};
-use tidegate_types::{KeyGroup, KeyGroupRange, OperatorUid, StateHandle};
+use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
+use tidegate_meta::{
+    CheckpointMetadata, MetadataError, MetadataView, OperatorSubtaskState, decode_subtask_states,
+    encode, encode_subtask_states,
+};
+use tidegate_types::{KeyGroup, KeyGroupRange, OperatorUid, StateHandle, SubtaskState};
 
 use crate::sample;
 
@@ -43,6 +47,20 @@ fn what_contradicts_itself_is_refused_by_name() {
     }
 }
 
+// Only the files themselves can tell that it is not so; until then it is shown as it is.
+#[test]
+fn files_longer_than_anything_are_counted_without_overflow() {
+    let mut metadata = sample::metadata();
+    for (_, state) in metadata.operators.iter_mut().flat_map(|operator| &mut operator.subtasks) {
+        for shared in state.keyed.iter_mut().flat_map(|keyed| &mut keyed.shared) {
+            shared.file.length = u64::MAX;
+        }
+    }
+    let bytes = encode(&metadata).unwrap();
+    let metadata = MetadataView::open(&bytes).unwrap().to_metadata();
+    assert_eq!(metadata.state_length(), u64::MAX);
+}
+
 #[test]
 fn an_oversized_checkpoint_is_refused_before_it_is_laid_out() {
     let mut metadata = sample::metadata();
@@ -54,4 +72,18 @@ fn an_oversized_checkpoint_is_refused_before_it_is_laid_out() {
     subtask.keyed = vec![keyed; 17];
     let error = encode(&metadata).unwrap_err();
     assert!(matches!(error, MetadataError::TooLong { limit, .. } if limit == 1 << 30), "{error}");
+}
+
+#[test]
+fn the_reserved_index_of_an_acknowledgement_is_checked() {
+    let uid = OperatorUid::new("count").unwrap();
+    let states =
+        [OperatorSubtaskState { uid, registered: Vec::new(), state: SubtaskState::default() }];
+    let mut bytes = encode_subtask_states(&states).unwrap();
+    assert_eq!(decode_subtask_states(&bytes).unwrap(), states);
+    // The uid's 5 bytes, the uid's list and that of the registered states: there it is.
+    bytes[HEADER_LENGTH + 5 + 16] = 1;
+    seal_in_place(FrameKind::Acknowledgement, &mut bytes);
+    let error = decode_subtask_states(&bytes).unwrap_err();
+    assert!(matches!(error, MetadataError::Value { field: "subtask.index", .. }), "{error}");
 }

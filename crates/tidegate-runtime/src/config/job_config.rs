@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use tidegate_align::AlignmentMode;
 use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
+use tidegate_state_fs::{CompactionConfig, FsStateConfig};
 use tidegate_types::{MaxParallelism, Parallelism};
+
+use crate::config::RestartStrategy;
 
 /// The settings of a job, one field each, whatever name they were given by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +22,13 @@ pub struct JobConfig {
     pub backend: Backend,
     /// `execution.checkpointing.incremental`; the memory backend takes no notice of it.
     pub incremental: bool,
+    /// `state.backend.fs.checkpointdir`: the URI or path for the fs backend's files, if they are
+    /// not to be beside the checkpoints' metadata.
+    pub fs_checkpoint_dir: Option<String>,
+    /// `state.backend.fs.overlay-max-bytes`: 256 MiB for each subtask unless set.
+    pub fs_overlay_max_bytes: u64,
+    /// `state.backend.fs.compaction.*`.
+    pub fs_compaction: CompactionConfig,
     /// `state.backend.memory.max-state-size`: bytes per state. 5 MiB unless set.
     pub memory_max_state_size: u64,
     /// `execution.checkpointing.num-retained`: how many completed checkpoints are kept.
@@ -43,8 +53,8 @@ pub struct JobConfig {
     pub tolerable_failed: u32,
     /// `execution.checkpointing.externalized-checkpoint-retention`.
     pub retention: ExternalizedCheckpointCleanup,
-    /// `restart-strategy.*`. Unless set: [`RestartStrategy::UNLIMITED`] with checkpoints, which is
-    /// Flink's choice, and [`RestartStrategy::None`] without.
+    /// `restart-strategy.*`. Unless set: [`RestartStrategy::ExponentialDelay`] with checkpoints,
+    /// which is Flink's choice, and [`RestartStrategy::None`] without.
     pub restart_strategy: RestartStrategy,
     /// `parallelism.default`.
     pub parallelism: Parallelism,
@@ -53,6 +63,15 @@ pub struct JobConfig {
 }
 
 impl JobConfig {
+    /// The settings that concern the fs backend.
+    pub fn fs(&self) -> FsStateConfig {
+        FsStateConfig {
+            incremental: self.incremental,
+            overlay_max_bytes: self.fs_overlay_max_bytes,
+            compaction: self.fs_compaction,
+        }
+    }
+
     /// How barriers and data relate.
     pub fn alignment(&self) -> AlignmentMode {
         match (self.mode, self.unaligned) {
@@ -86,8 +105,11 @@ impl Default for JobConfig {
         Self {
             checkpoints_dir: None,
             savepoints_dir: None,
-            backend: Backend::Memory,
-            incremental: false,
+            backend: Backend::Fs,
+            incremental: true,
+            fs_checkpoint_dir: None,
+            fs_overlay_max_bytes: FsStateConfig::default().overlay_max_bytes,
+            fs_compaction: CompactionConfig::default(),
             memory_max_state_size: 5 << 20,
             num_retained: NonZeroU32::MIN,
             interval: None,
@@ -126,25 +148,4 @@ pub enum Backend {
     Fs,
     /// State in RocksDB.
     RocksDb,
-}
-
-/// What happens when a task fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RestartStrategy {
-    /// The job fails.
-    None,
-    /// The job's tasks start again from the latest completed checkpoint, after a pause.
-    FixedDelay {
-        /// How often, before the job fails.
-        attempts: u32,
-        /// How long to wait before each.
-        delay: Duration,
-    },
-}
-
-impl RestartStrategy {
-    /// As often as needed, a second after each failure.
-    pub const UNLIMITED: Self =
-        Self::FixedDelay { attempts: u32::MAX, delay: Duration::from_secs(1) };
 }

@@ -34,6 +34,8 @@ const DIRECTORY: &str = "a directory as path or URI, such as file:///var/lib/che
 const SWITCH: &str = "true or false";
 const FROM_ONE: &str = "a whole number, 1 or more";
 const FROM_ZERO: &str = "a whole number, 0 or more";
+const SIZE: &str = "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain \
+                    number is bytes";
 const PARALLELISM: &str = "a whole number from 1 to 32768";
 
 const ALL: &[Key] = &[
@@ -41,12 +43,12 @@ const ALL: &[Key] = &[
     key(SAVEPOINTS_DIR, &["state.savepoints.dir"], DIRECTORY),
     key(BACKEND, &["state.backend"], "memory, fs or rocksdb"),
     key(INCREMENTAL, &["state.backend.incremental"], SWITCH),
-    key(
-        MAX_STATE_SIZE,
-        &[],
-        "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain number is \
-         bytes",
-    ),
+    key(MAX_STATE_SIZE, &[], SIZE),
+    key(FS_CHECKPOINT_DIR, &[], DIRECTORY),
+    key(FS_OVERLAY_MAX_BYTES, &[], SIZE),
+    key(FS_MAX_SEGMENTS, &[], FROM_ONE),
+    key(FS_MIN_MERGE, &[], FROM_ONE),
+    key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
     key(MODE, &[], "EXACTLY_ONCE or AT_LEAST_ONCE"),
@@ -68,6 +70,15 @@ const ALL: &[Key] = &[
     ),
     key(FIXED_DELAY_ATTEMPTS, &[], FROM_ZERO),
     key(FIXED_DELAY_DELAY, &[], DURATION),
+    key(FAILURE_RATE_MAX, &[], FROM_ZERO),
+    key(FAILURE_RATE_INTERVAL, &[], POSITIVE_DURATION),
+    key(FAILURE_RATE_DELAY, &[], DURATION),
+    key(EXPONENTIAL_INITIAL, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_MAX, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_MULTIPLIER, &[], "a number above 1, such as 1.5"),
+    key(EXPONENTIAL_RESET, &[], POSITIVE_DURATION),
+    key(EXPONENTIAL_JITTER, &[], "a number from 0 to 1, such as 0.1"),
+    key(EXPONENTIAL_ATTEMPTS, &[], FROM_ONE),
     key(PARALLELISM_DEFAULT, &[], PARALLELISM),
     key(MAX_PARALLELISM, &[], PARALLELISM),
 ];
@@ -85,6 +96,12 @@ pub(super) const SAVEPOINTS_DIR: &str = "execution.checkpointing.savepoint-dir";
 pub(super) const BACKEND: &str = "state.backend.type";
 pub(super) const INCREMENTAL: &str = "execution.checkpointing.incremental";
 pub(super) const MAX_STATE_SIZE: &str = "state.backend.memory.max-state-size";
+pub(super) const FS_CHECKPOINT_DIR: &str = "state.backend.fs.checkpointdir";
+pub(super) const FS_OVERLAY_MAX_BYTES: &str = "state.backend.fs.overlay-max-bytes";
+pub(super) const FS_MAX_SEGMENTS: &str = "state.backend.fs.compaction.max-segments";
+pub(super) const FS_MIN_MERGE: &str = "state.backend.fs.compaction.min-merge";
+pub(super) const FS_MAX_SPACE_AMPLIFICATION: &str =
+    "state.backend.fs.compaction.max-space-amplification-percent";
 pub(super) const NUM_RETAINED: &str = "execution.checkpointing.num-retained";
 pub(super) const INTERVAL: &str = "execution.checkpointing.interval";
 pub(super) const MODE: &str = "execution.checkpointing.mode";
@@ -95,21 +112,28 @@ pub(super) const TOLERABLE_FAILED: &str = "execution.checkpointing.tolerable-fai
 pub(super) const RETENTION: &str = "execution.checkpointing.externalized-checkpoint-retention";
 pub(super) const UNALIGNED: &str = "execution.checkpointing.unaligned.enabled";
 pub(super) const ALIGNED_TIMEOUT: &str = "execution.checkpointing.aligned-checkpoint-timeout";
+pub(super) const RESTART_PREFIX: &str = "restart-strategy.";
 pub(super) const RESTART_STRATEGY: &str = "restart-strategy.type";
 pub(super) const FIXED_DELAY_ATTEMPTS: &str = "restart-strategy.fixed-delay.attempts";
 pub(super) const FIXED_DELAY_DELAY: &str = "restart-strategy.fixed-delay.delay";
+pub(super) const FAILURE_RATE_MAX: &str = "restart-strategy.failure-rate.max-failures-per-interval";
+pub(super) const FAILURE_RATE_INTERVAL: &str =
+    "restart-strategy.failure-rate.failure-rate-interval";
+pub(super) const FAILURE_RATE_DELAY: &str = "restart-strategy.failure-rate.delay";
+pub(super) const EXPONENTIAL_INITIAL: &str = "restart-strategy.exponential-delay.initial-backoff";
+pub(super) const EXPONENTIAL_MAX: &str = "restart-strategy.exponential-delay.max-backoff";
+pub(super) const EXPONENTIAL_MULTIPLIER: &str =
+    "restart-strategy.exponential-delay.backoff-multiplier";
+pub(super) const EXPONENTIAL_RESET: &str =
+    "restart-strategy.exponential-delay.reset-backoff-threshold";
+pub(super) const EXPONENTIAL_JITTER: &str = "restart-strategy.exponential-delay.jitter-factor";
+pub(super) const EXPONENTIAL_ATTEMPTS: &str =
+    "restart-strategy.exponential-delay.attempts-before-reset-backoff";
 pub(super) const PARALLELISM_DEFAULT: &str = "parallelism.default";
 pub(super) const MAX_PARALLELISM: &str = "pipeline.max-parallelism";
 
-// Settings of the strategies that are not built in: no warning of their own, as naming the
-// strategy is an error and without that they have no effect in Flink either.
-const SILENT: [&str; 2] = ["restart-strategy.failure-rate.", "restart-strategy.exponential-delay."];
-
-pub(super) fn unknown(entry: Entry) -> Option<ConfigWarning> {
-    if SILENT.iter().any(|prefix| entry.key.starts_with(prefix)) {
-        return None;
-    }
+pub(super) fn unknown(entry: Entry) -> ConfigWarning {
     let names = ALL.iter().flat_map(|key| key.deprecated.iter().copied().chain([key.name]));
     let nearest = nearest(&entry.key, names);
-    Some(ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest })
+    ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest }
 }

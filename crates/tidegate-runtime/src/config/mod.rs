@@ -14,13 +14,18 @@ mod job_config;
 pub mod keys;
 mod nearest;
 mod origin;
+mod restart_settings;
+mod restart_strategy;
+mod settings;
 mod sources;
 mod values;
 mod yaml;
 
 pub use error::{ConfigError, ConfigWarning};
-pub use job_config::{Backend, CheckpointingMode, JobConfig, RestartStrategy};
+pub use job_config::{Backend, CheckpointingMode, JobConfig};
 pub use origin::Origin;
+pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
+pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
 
 use std::collections::BTreeMap;
@@ -44,6 +49,8 @@ use keys::Key;
 pub struct Configuration {
     file: Option<Arc<Path>>,
     entries: BTreeMap<&'static str, Entry>,
+    /// What the file says of settings that the command line sets too.
+    overridden: BTreeMap<&'static str, Entry>,
     warnings: Vec<ConfigWarning>,
 }
 
@@ -68,7 +75,16 @@ impl Configuration {
         for (key, value) in &sources.overrides {
             overridden.insert(Entry::overriding(key, value))?;
         }
-        configuration.entries.append(&mut overridden.entries);
+        if let Some(parallelism) = sources.parallelism {
+            let (key, value) = (keys::PARALLELISM_DEFAULT, parallelism.to_string());
+            let entry = Entry::overriding(key, &value);
+            overridden.entries.insert(key, Entry { origin: Origin::ParallelismFlag, ..entry });
+        }
+        for (name, entry) in overridden.entries {
+            if let Some(below) = configuration.entries.insert(name, entry) {
+                configuration.overridden.insert(name, below);
+            }
+        }
         configuration.warnings.append(&mut overridden.warnings);
         Ok(configuration)
     }
@@ -80,7 +96,7 @@ impl Configuration {
     /// For the first value that is not accepted, or not supported by this program.
     pub fn job_config(&self) -> Result<JobConfig, ConfigError> {
         let mut config = JobConfig::default();
-        let mut restart = values::Restart::default();
+        let mut restart = restart_settings::RestartSettings::default();
         for key in keys::all() {
             if let Some(entry) = self.entries.get(key.name) {
                 values::apply(key, entry, &mut config, &mut restart)?;
@@ -129,7 +145,7 @@ impl Configuration {
 
     fn insert(&mut self, entry: Entry) -> Result<(), ConfigError> {
         let Some(Key { name, .. }) = keys::find(&entry.key) else {
-            self.warnings.extend(keys::unknown(entry));
+            self.warnings.push(keys::unknown(entry));
             return Ok(());
         };
         match self.entries.get(name) {

@@ -20,6 +20,8 @@ pub enum Origin {
     },
     /// `-D key=value`.
     CommandLine,
+    /// `-p N`.
+    ParallelismFlag,
 }
 
 impl fmt::Display for Origin {
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::CommandLine => f.write_str("-D"),
+            Self::ParallelismFlag => f.write_str("-p"),
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct ConfigSources {
     pub default_dir: Option<PathBuf>,
     /// `-D key=value`, in order: they go over the file.
     pub overrides: Vec<(String, String)>,
+    /// `-p`: goes over `parallelism.default`, also where `-D` sets it.
+    pub parallelism: Option<u16>,
 }
 
 impl ConfigSources {
@@ -28,6 +30,7 @@ impl ConfigSources {
                 .map(PathBuf::from),
             default_dir: Some(PathBuf::from("conf")),
             overrides: options.overrides.clone(),
+            parallelism: options.parallelism,
         }
     }
 

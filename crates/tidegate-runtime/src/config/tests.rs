@@ -1,7 +1,7 @@
 //! Configuration as tables: what is written, and what comes of it.
 
 use std::fs;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -50,8 +50,21 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
         c.savepoints_dir = Some("/x".to_owned());
     }),
     (&["state.backend.type", "state.backend"], "memory", |c| c.backend = Backend::Memory),
-    (&["execution.checkpointing.incremental", "state.backend.incremental"], "true", |c| {
-        c.incremental = true;
+    (&["execution.checkpointing.incremental", "state.backend.incremental"], "false", |c| {
+        c.incremental = false;
+    }),
+    (&["state.backend.fs.checkpointdir"], "file:///data", |c| {
+        c.fs_checkpoint_dir = Some("file:///data".to_owned());
+    }),
+    (&["state.backend.fs.overlay-max-bytes"], "64 mb", |c| c.fs_overlay_max_bytes = 64 << 20),
+    (&["state.backend.fs.compaction.max-segments"], "5", |c| {
+        c.fs_compaction.max_segments = NonZeroUsize::new(5).unwrap();
+    }),
+    (&["state.backend.fs.compaction.min-merge"], "3", |c| {
+        c.fs_compaction.min_merge = NonZeroUsize::new(3).unwrap();
+    }),
+    (&["state.backend.fs.compaction.max-space-amplification-percent"], "50", |c| {
+        c.fs_compaction.max_space_amplification_percent = 50;
     }),
     (&["state.backend.memory.max-state-size"], "6 mb", |c| {
         c.memory_max_state_size = 6 * 1024 * 1024;
@@ -95,13 +108,22 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
     // Without a strategy and without checkpoints its parts change nothing.
     (&["restart-strategy.fixed-delay.attempts"], "3", |_| {}),
     (&["restart-strategy.fixed-delay.delay"], "3 s", |_| {}),
+    (&["restart-strategy.failure-rate.max-failures-per-interval"], "3", |_| {}),
+    (&["restart-strategy.failure-rate.failure-rate-interval"], "3 s", |_| {}),
+    (&["restart-strategy.failure-rate.delay"], "3 s", |_| {}),
+    (&["restart-strategy.exponential-delay.initial-backoff"], "3 s", |_| {}),
+    (&["restart-strategy.exponential-delay.max-backoff"], "3 s", |_| {}),
+    (&["restart-strategy.exponential-delay.backoff-multiplier"], "3", |_| {}),
+    (&["restart-strategy.exponential-delay.reset-backoff-threshold"], "3 s", |_| {}),
+    (&["restart-strategy.exponential-delay.jitter-factor"], "0.3", |_| {}),
+    (&["restart-strategy.exponential-delay.attempts-before-reset-backoff"], "3", |_| {}),
     (&["parallelism.default"], "3", |c| c.parallelism = Parallelism::new(3).unwrap()),
     (&["pipeline.max-parallelism"], "4096", |c| {
         c.max_parallelism = MaxParallelism::new(4096).unwrap();
     }),
     (&["execution.checkpointing.interval"], "200 ms", |c| {
         c.interval = Some(Duration::from_millis(200));
-        c.restart_strategy = RestartStrategy::UNLIMITED;
+        c.restart_strategy = RestartStrategy::ExponentialDelay(ExponentialDelay::default());
     }),
 ];
 
@@ -160,8 +182,7 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
         ),
         (
             "state.backend: rocksdb",
-            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use \
-             memory",
+            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use fs",
         ),
         (
             "execution.checkpointing.mode: AT_LEAST_ONCE\n\
@@ -171,9 +192,9 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
              false",
         ),
         (
-            "restart-strategy.type: exponential-delay",
-            "tidegate.yaml:1: restart-strategy.type: \"exponential-delay\" is not built into this \
-             program yet; use fixed-delay or none",
+            "restart-strategy.type: forever",
+            "tidegate.yaml:1: restart-strategy.type: \"forever\" is not accepted; write \
+             none, fixed-delay, failure-rate or exponential-delay",
         ),
         (
             "execution.checkpointing.unaligned: true\n\
@@ -198,7 +219,13 @@ fn values_that_are_not_accepted() {
         ("execution.checkpointing.interval", &["0", "0 s", "-1", "1.5 s", "s", "1 fortnight"][..]),
         ("execution.checkpointing.timeout", &["0 ms", "99999999999999999999 ms", "+5"]),
         ("execution.checkpointing.min-pause", &["never"]),
+        ("restart-strategy.exponential-delay.backoff-multiplier", &["1", "0.5", "two", "-2"]),
+        ("restart-strategy.exponential-delay.jitter-factor", &["1.1", "-0.1", "10 %"]),
+        ("restart-strategy.exponential-delay.attempts-before-reset-backoff", &["0", "-1"]),
         ("state.backend.memory.max-state-size", &["0", "5 mp", "18446744073709551615 kb"]),
+        ("state.backend.fs.overlay-max-bytes", &["0", "many"]),
+        ("state.backend.fs.compaction.max-segments", &["0", "-1", "x"]),
+        ("state.backend.fs.compaction.max-space-amplification-percent", &["0", "10 %"]),
         ("parallelism.default", &["0", "32769", "70000", "1e2", "0x10", "1_000"]),
         ("pipeline.max-parallelism", &["0", "32769", "128.0"]),
         ("execution.checkpointing.tolerable-failed-checkpoints", &["-1"]),
@@ -284,13 +311,38 @@ fn the_restart_strategy_follows_from_all_of_its_settings() {
     let interval = "execution.checkpointing.interval: 1 s\n";
     for (yaml, expected) in [
         (String::new(), RestartStrategy::None),
-        (interval.to_owned(), RestartStrategy::UNLIMITED),
+        (interval.to_owned(), RestartStrategy::ExponentialDelay(ExponentialDelay::default())),
         (format!("{interval}restart-strategy: none"), RestartStrategy::None),
         ("restart-strategy: fixeddelay".to_owned(), fixed(1, 1000)),
         (
             "restart-strategy:\n  fixed-delay:\n    delay: 5\n    attempts: 9\n  type: fixed-delay"
                 .to_owned(),
             fixed(9, 5),
+        ),
+        (
+            "restart-strategy:\n  type: failure-rate\n  failure-rate:\n    \
+             max-failures-per-interval: 3\n    failure-rate-interval: 5 min\n    delay: 2 s"
+                .to_owned(),
+            RestartStrategy::FailureRate {
+                max_failures: 3,
+                interval: Duration::from_mins(5),
+                delay: Duration::from_secs(2),
+            },
+        ),
+        (
+            "restart-strategy:\n  type: exponential-delay\n  exponential-delay:\n    \
+             initial-backoff: 10 s\n    max-backoff: 2 min\n    backoff-multiplier: 1.4\n    \
+             reset-backoff-threshold: 10 min\n    jitter-factor: 0.25\n    \
+             attempts-before-reset-backoff: 8"
+                .to_owned(),
+            RestartStrategy::ExponentialDelay(ExponentialDelay {
+                initial: Duration::from_secs(10),
+                max: Duration::from_mins(2),
+                multiplier: Factor::from_thousandths(1_400),
+                reset_after: Duration::from_mins(10),
+                jitter: Factor::from_thousandths(250),
+                attempts: Some(8),
+            }),
         ),
     ] {
         assert_eq!(job_config(&yaml).restart_strategy, expected, "{yaml}");
@@ -308,7 +360,9 @@ fn the_first_directory_named_is_the_one() {
     let path = |directory: &TempDir| Some(directory.path().to_owned());
     let parallelism = |conf_dir, environment_dir, default_dir: Option<PathBuf>| {
         let overrides = Vec::new();
-        let sources = ConfigSources { conf_dir, environment_dir, default_dir, overrides };
+        let parallelism = None;
+        let sources =
+            ConfigSources { conf_dir, environment_dir, default_dir, overrides, parallelism };
         let configuration = Configuration::load(&sources)?;
         let read = configuration.file().map(Path::to_owned);
         Ok::<_, ConfigError>((configuration.job_config()?.parallelism.get(), read.is_some()))

@@ -1,5 +1,6 @@
 //! From the text of a setting to its typed value.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tidegate_coordinator::ExternalizedCheckpointCleanup;
@@ -7,7 +8,8 @@ use tidegate_types::{MaxParallelism, Parallelism};
 
 use crate::config::entries::{Entry, Value};
 use crate::config::keys::{self, Key};
-use crate::config::{Backend, CheckpointingMode, ConfigError, JobConfig, RestartStrategy};
+use crate::config::restart_settings::RestartSettings;
+use crate::config::{Backend, CheckpointingMode, ConfigError, JobConfig};
 
 /// Why a text is not taken.
 enum Refusal {
@@ -15,39 +17,12 @@ enum Refusal {
     NotYet(&'static str),
 }
 
-/// What is set of the restart strategy, whose parts come in any order.
-#[derive(Default)]
-pub(super) struct Restart {
-    strategy: Option<Strategy>,
-    attempts: Option<u32>,
-    delay: Option<Duration>,
-}
-
-enum Strategy {
-    None,
-    FixedDelay,
-}
-
-impl Restart {
-    pub(super) fn finish(self, checkpoints: bool) -> RestartStrategy {
-        // Flink's defaults: one attempt if the strategy is named, no end of them if it is not.
-        let attempts = match self.strategy {
-            Some(Strategy::None) => return RestartStrategy::None,
-            None if !checkpoints => return RestartStrategy::None,
-            None => return RestartStrategy::UNLIMITED,
-            Some(Strategy::FixedDelay) => self.attempts.unwrap_or(1),
-        };
-        let delay = self.delay.unwrap_or(Duration::from_secs(1));
-        RestartStrategy::FixedDelay { attempts, delay }
-    }
-}
-
 /// Puts a setting into the configuration.
 pub(super) fn apply(
     key: &Key,
     entry: &Entry,
     config: &mut JobConfig,
-    restart: &mut Restart,
+    restart: &mut RestartSettings,
 ) -> Result<(), ConfigError> {
     let text = match &entry.value {
         Value::Text(text) => text.trim(),
@@ -78,7 +53,7 @@ fn set(
     name: &'static str,
     text: &str,
     config: &mut JobConfig,
-    restart: &mut Restart,
+    restart: &mut RestartSettings,
 ) -> Result<(), Refusal> {
     match name {
         keys::CHECKPOINTS_DIR => config.checkpoints_dir = Some(directory(text)?),
@@ -86,6 +61,18 @@ fn set(
         keys::BACKEND => config.backend = backend(text)?,
         keys::INCREMENTAL => config.incremental = switch(text)?,
         keys::MAX_STATE_SIZE => config.memory_max_state_size = above_zero(size(text))?,
+        keys::FS_CHECKPOINT_DIR => config.fs_checkpoint_dir = Some(directory(text)?),
+        keys::FS_OVERLAY_MAX_BYTES => config.fs_overlay_max_bytes = above_zero(size(text))?,
+        keys::FS_MAX_SEGMENTS => {
+            config.fs_compaction.max_segments = number(text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::FS_MIN_MERGE => {
+            config.fs_compaction.min_merge = number(text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::FS_MAX_SPACE_AMPLIFICATION => {
+            let percent = number::<NonZeroU32>(text).ok_or(Refusal::NotAccepted)?;
+            config.fs_compaction.max_space_amplification_percent = percent.get();
+        }
         keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
         keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
         keys::MODE => config.mode = mode(text)?,
@@ -100,12 +87,8 @@ fn set(
         keys::ALIGNED_TIMEOUT => {
             config.aligned_timeout = duration(text).ok_or(Refusal::NotAccepted)?;
         }
-        keys::RESTART_STRATEGY => restart.strategy = Some(strategy(text)?),
-        keys::FIXED_DELAY_ATTEMPTS => {
-            restart.attempts = Some(number(text).ok_or(Refusal::NotAccepted)?);
-        }
-        keys::FIXED_DELAY_DELAY => {
-            restart.delay = Some(duration(text).ok_or(Refusal::NotAccepted)?);
+        _ if name.starts_with(keys::RESTART_PREFIX) => {
+            restart.set(name, text).ok_or(Refusal::NotAccepted)?;
         }
         keys::PARALLELISM_DEFAULT => {
             let parallelism = number(text).and_then(Parallelism::new);
@@ -140,7 +123,8 @@ fn switch(text: &str) -> Result<bool, Refusal> {
 fn backend(text: &str) -> Result<Backend, Refusal> {
     match text.to_ascii_lowercase().as_str() {
         "memory" | "jobmanager" => Ok(Backend::Memory),
-        "fs" | "filesystem" | "hashmap" | "rocksdb" => Err(Refusal::NotYet("use memory")),
+        "fs" | "filesystem" | "hashmap" => Ok(Backend::Fs),
+        "rocksdb" => Err(Refusal::NotYet("use fs")),
         _ => Err(Refusal::NotAccepted),
     }
 }
@@ -169,18 +153,7 @@ fn retention(text: &str) -> Result<ExternalizedCheckpointCleanup, Refusal> {
     }
 }
 
-fn strategy(text: &str) -> Result<Strategy, Refusal> {
-    match text.to_ascii_lowercase().as_str() {
-        "none" | "off" | "disable" => Ok(Strategy::None),
-        "fixed-delay" | "fixeddelay" => Ok(Strategy::FixedDelay),
-        "failure-rate" | "failurerate" | "exponential-delay" | "exponentialdelay" => {
-            Err(Refusal::NotYet("use fixed-delay or none"))
-        }
-        _ => Err(Refusal::NotAccepted),
-    }
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
+pub(super) fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
     // `parse` alone would take a sign.
     if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::connection::{Connection, LINE_LENGTH_MAX};
 use crate::control::directory;
-use crate::control::{ControlError, ControlRequest, ControlResponse, JobEntry};
-use crate::process;
+use crate::control::{ControlError, ControlRequest, ControlResponse, JobEntry, ProcessIdentity};
 
 /// How long a job may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,35 +19,61 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a process may take to end after its job has.
 const PROCESS_END_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The running jobs, oldest first. What jobs left behind that were killed is removed.
+/// The running jobs, oldest first. What jobs left behind that were killed is removed, unless a
+/// supervisor lives that has yet to see it.
 ///
 /// # Errors
 ///
 /// When the directory is not this user's own or cannot be read. One that does not exist has no
 /// jobs.
 pub fn list_jobs(directory: &Path) -> Result<Vec<JobEntry>, ControlError> {
-    if !directory::is_there(directory)? {
-        return Ok(Vec::new());
-    }
-    let failed = |source| ControlError::Directory { path: directory.to_owned(), source };
     let mut jobs = Vec::new();
-    for file in fs::read_dir(directory).map_err(failed)? {
-        let path = file.map_err(failed)?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        // What is not understood may be a newer program's: it is left alone.
-        let Some(entry) = read(&path) else { continue };
+    for entry in entries(directory)? {
         if is_running(&entry) || answers(&entry) {
             jobs.push(entry);
-        } else {
-            // Another `list` may be as fast.
-            let _ = fs::remove_file(entry.socket());
-            let _ = fs::remove_file(&entry.path);
+        } else if !entry.supervisor.is_some_and(|supervisor| supervisor.is_running()) {
+            remove(&entry);
         }
     }
     jobs.sort_by(|a, b| (a.started_at_ms, &a.job_id).cmp(&(b.started_at_ms, &b.job_id)));
     Ok(jobs)
+}
+
+/// What a job left behind whose program was supervised by this process and has crashed: a job that
+/// ends in order takes its entry back. The entry is removed.
+///
+/// # Errors
+///
+/// As those of [`list_jobs`].
+pub fn take_abandoned(directory: &Path) -> Result<Option<JobEntry>, ControlError> {
+    let own = ProcessIdentity::of(std::process::id());
+    let is_ours = |entry: &JobEntry| entry.supervisor.is_some() && entry.supervisor == own;
+    let mut abandoned = entries(directory)?;
+    abandoned.retain(|entry| is_ours(entry) && !is_running(entry));
+    abandoned.iter().for_each(remove);
+    Ok(abandoned.pop())
+}
+
+fn entries(directory: &Path) -> Result<Vec<JobEntry>, ControlError> {
+    if !directory::is_there(directory)? {
+        return Ok(Vec::new());
+    }
+    let failed = |source| ControlError::Directory { path: directory.to_owned(), source };
+    let mut entries = Vec::new();
+    for file in fs::read_dir(directory).map_err(failed)? {
+        let path = file.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            // What is not understood may be a newer program's: it is left alone.
+            entries.extend(read(&path));
+        }
+    }
+    Ok(entries)
+}
+
+// Somebody else may be as fast.
+fn remove(entry: &JobEntry) {
+    let _ = fs::remove_file(entry.socket());
+    let _ = fs::remove_file(&entry.path);
 }
 
 /// Asks a job and waits for its answer.
@@ -74,8 +99,8 @@ pub fn request(
 
 /// Whether the process of the job lives: the very one, not a later one with the same id.
 pub fn is_running(entry: &JobEntry) -> bool {
-    process::stat(entry.process_id)
-        .is_some_and(|stat| stat.start_time == entry.process_start_time && !stat.is_zombie)
+    let JobEntry { process_id, process_start_time: start_time, .. } = *entry;
+    ProcessIdentity { process_id, start_time }.is_running()
 }
 
 /// Waits until the job has ended, at most for this long; returns whether it has.

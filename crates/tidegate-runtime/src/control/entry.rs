@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tidegate_types::{AttemptId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 /// What a job says of itself when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,12 @@ pub struct JobRegistration {
     pub checkpoint_directory: String,
     /// The attempt with which it starts.
     pub attempt: AttemptId,
+    /// The number of the first checkpoint that it can take.
+    pub first_checkpoint: CheckpointId,
     /// When it started: milliseconds since the Unix epoch.
     pub started_at_ms: u64,
+    /// The `tidegate run` that starts the job's program again if it crashes.
+    pub supervisor_process_id: Option<u32>,
 }
 
 impl JobRegistration {
@@ -34,7 +38,9 @@ impl JobRegistration {
             job_name: job_name.to_owned(),
             checkpoint_directory,
             attempt,
+            first_checkpoint: CheckpointId::FIRST,
             started_at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
+            supervisor_process_id: None,
         }
     }
 }
@@ -59,9 +65,40 @@ pub struct JobEntry {
     /// The attempt with which it started.
     #[serde(default)]
     pub attempt: u64,
+    /// The number of the first checkpoint that it can take; zero if a program does not tell.
+    #[serde(default)]
+    pub first_checkpoint: u64,
+    /// The `tidegate run` that starts the job's program again if it crashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<ProcessIdentity>,
     /// The job's file in the run-time directory; not part of its content.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+/// A process, told from a later one with the same id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Its id.
+    pub process_id: u32,
+    /// When it started, in the kernel's clock ticks.
+    pub start_time: u64,
+}
+
+impl ProcessIdentity {
+    /// The process with this id; `None` if there is none.
+    #[must_use]
+    pub fn of(process_id: u32) -> Option<Self> {
+        let start_time = crate::process::stat(process_id)?.start_time;
+        Some(Self { process_id, start_time })
+    }
+
+    /// Whether it lives.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        crate::process::stat(self.process_id)
+            .is_some_and(|stat| stat.start_time == self.start_time && !stat.is_zombie)
+    }
 }
 
 impl JobEntry {
@@ -82,6 +119,8 @@ impl JobEntry {
             started_at_ms: job.started_at_ms,
             checkpoint_directory: job.checkpoint_directory,
             attempt: job.attempt.get(),
+            first_checkpoint: job.first_checkpoint.get(),
+            supervisor: job.supervisor_process_id.and_then(ProcessIdentity::of),
             path,
         }
     }

@@ -1,4 +1,5 @@
-//! The control endpoint: how `tidegate list` and `tidegate cancel` find and reach running jobs.
+//! The control endpoint: how `tidegate list`, `cancel`, `savepoint` and `stop` find and reach
+//! running jobs.
 //!
 //! Every running job has two files in the run-time directory, named `<job id>-<process id>`: a
 //! `.json` that says which job it is ([`JobEntry`]) and a `.sock` at which it answers
@@ -14,11 +15,13 @@ mod error;
 mod protocol;
 mod server;
 
-pub use client::{is_running, list_jobs, request, wait_until_ended};
+pub use client::{is_running, list_jobs, request, take_abandoned, wait_until_ended};
 pub use directory::{RUNTIME_DIRECTORY_VARIABLE, runtime_directory};
-pub use entry::{JobEntry, JobRegistration};
+pub use entry::{JobEntry, JobRegistration, ProcessIdentity};
 pub use error::ControlError;
-pub use protocol::{ControlRequest, ControlResponse, JobState, JobStatusReport};
+pub use protocol::{
+    ControlRequest, ControlResponse, JobState, JobStatusReport, SavepointReport, SavepointState,
+};
 pub use server::{ControlHandler, ControlServer};
 
 #[cfg(test)]

@@ -13,6 +13,23 @@ pub enum ControlRequest {
     Status,
     /// End the job as CANCELED.
     Cancel,
+    /// Take a savepoint and go on.
+    Savepoint {
+        /// The path or URI in which it gets a directory; that of the configuration if absent.
+        directory: Option<String>,
+    },
+    /// Take a savepoint and end the job as FINISHED.
+    Stop {
+        /// As of [`ControlRequest::Savepoint`].
+        directory: Option<String>,
+        /// Whether event time ends first, so that all windows and timers fire.
+        drain: bool,
+    },
+    /// How is the savepoint?
+    SavepointStatus {
+        /// As [`ControlResponse::SavepointStarted`] named it.
+        id: u64,
+    },
 }
 
 /// What the job answers.
@@ -24,6 +41,15 @@ pub enum ControlResponse {
     Status(JobStatusReport),
     /// The job does what was asked.
     Accepted,
+    /// The savepoint will be taken; ask how it is.
+    SavepointStarted {
+        /// What it is asked after by.
+        id: u64,
+        /// The URI of its directory, once it is complete.
+        path: String,
+    },
+    /// To [`ControlRequest::SavepointStatus`].
+    Savepoint(SavepointReport),
     /// The job does not do what was asked.
     Refused {
         /// Why, for people to read.
@@ -49,6 +75,41 @@ pub struct JobStatusReport {
     pub latest_checkpoint: Option<u64>,
     /// Where that is: what `run -s` takes.
     pub latest_checkpoint_path: Option<String>,
+}
+
+/// How a savepoint is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavepointReport {
+    /// Whether it is there.
+    pub state: SavepointState,
+    /// The URI of its directory.
+    pub path: String,
+    /// How many subtasks have written their part.
+    pub acknowledged: usize,
+    /// How many there are; 0 until it begins.
+    pub subtasks: usize,
+    /// How much they have written, in bytes.
+    pub bytes: u64,
+    /// Why there is none, for people to read.
+    pub failure: Option<String>,
+}
+
+/// Whether a savepoint is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SavepointState {
+    /// Not yet.
+    #[default]
+    Pending,
+    /// It is complete and durable.
+    Completed,
+    /// There will be none.
+    Failed,
+    /// Something that this version of the program does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// What a running job is doing.

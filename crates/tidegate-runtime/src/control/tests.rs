@@ -44,6 +44,9 @@ fn a_job_is_found_asked_and_gone() {
     };
     let answer = ControlResponse::Status(report.clone());
     let handler: ControlHandler = Arc::new(move |request| match request {
+        ControlRequest::Savepoint { .. }
+        | ControlRequest::Stop { .. }
+        | ControlRequest::SavepointStatus { .. } => unreachable!("nobody asks for a savepoint"),
         ControlRequest::Status => answer.clone(),
         ControlRequest::Cancel => {
             seen.fetch_add(1, Ordering::Relaxed);

@@ -7,9 +7,9 @@ use parking_lot::Mutex;
 use tidegate_connect::SplitSource;
 use tidegate_types::Parallelism;
 
-use super::{Graph, Outlet, SharedGraph, Stream};
+use super::{Graph, InputHook, Outlet, SharedGraph, Stream};
 use crate::record::Data;
-use crate::task::{SourceTask, TaskBody, TaskContext};
+use crate::task::{SourceInput, SourceTask, TaskBody, TaskContext};
 
 /// A job under construction. Streams that begin here are its graph.
 pub struct Job {
@@ -68,22 +68,27 @@ where
     }
 
     /// The stream of the records.
+    ///
+    /// # Panics
+    ///
+    /// Never: the graph is complete before a task looks at it.
     pub fn stream(self) -> Stream<S::Record> {
         let Self { graph, uid, source, rate, parallelism } = self;
-        let source = Arc::new(source);
+        let input = Arc::new(SourceInput::new(source));
         // The factory needs the uid and the outlet, which need the task that it makes.
         let late = Arc::new(std::sync::OnceLock::new());
         let factory = {
-            let late = Arc::clone(&late);
+            let (late, input) = (Arc::clone(&late), Arc::clone(&input));
             Arc::new(move |context: &TaskContext| {
                 let (uid, outlet): &(_, Arc<Outlet<S::Record>>) =
                     late.get().expect("set below, before any task starts");
                 let down = outlet.build(context)?;
-                let source = Arc::clone(&source);
-                let task = SourceTask::open(Clone::clone(uid), source, rate, down, context)?;
+                let task = SourceTask::open(Clone::clone(uid), &input, rate, down, context)?;
                 Ok(Box::new(task) as Box<dyn TaskBody>)
             })
         };
+        let check = move || input.splits().map(drop);
+        graph.lock().inputs.push(InputHook { uid: uid.clone(), check: Box::new(check) });
         let task = graph.lock().add_vertex(true, factory);
         let uid = graph.lock().add_operator(task, &uid);
         graph.lock().vertex(task).parallelism = parallelism;

@@ -36,6 +36,10 @@ impl<K: StateKey, T: StateValue> KeyedStream<K, T> {
     }
 
     /// Like [`KeyedStream::process`], for a [`KeyedProcess`] that also handles timers.
+    ///
+    /// # Panics
+    ///
+    /// Never: the graph is complete before a task looks at it.
     pub fn process_with<O, F, P>(&self, uid: &str, setup: F) -> Stream<O>
     where
         O: Data,

@@ -26,6 +26,7 @@ pub use stream::Stream;
 pub(crate) struct Graph {
     pub(crate) vertices: Vec<Vertex>,
     pub(crate) edges: Vec<Edge>,
+    pub(crate) inputs: Vec<InputHook>,
     pub(crate) sinks: Vec<SinkHook>,
     /// The first thing wrong with the graph, told when the job starts.
     pub(crate) problem: Option<JobError>,
@@ -47,6 +48,13 @@ pub(crate) struct Edge {
     pub(crate) from: TaskId,
     pub(crate) to: TaskId,
     pub(crate) connect: Connect,
+}
+
+/// Finds what a source has to read.
+pub(crate) struct InputHook {
+    pub(crate) uid: String,
+    /// Called before anything is touched, by a job that has no positions of this source yet.
+    pub(crate) check: Box<dyn Fn() -> Result<(), ConnectError> + Send + Sync>,
 }
 
 /// Takes the place where a sink writes and settles what earlier attempts left there.

@@ -167,7 +167,9 @@ impl<T: Data> GateTask<T> {
                 self.head.end();
                 return Ok(true);
             }
-            Command::Inject(_) => unreachable!("barriers are injected at sources"),
+            Command::Inject(_) | Command::Stop { .. } | Command::Resume => {
+                unreachable!("barriers are injected at sources")
+            }
         }
         Ok(false)
     }

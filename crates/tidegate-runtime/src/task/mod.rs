@@ -10,21 +10,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crossbeam::channel::{Receiver, Sender};
 use tidegate_align::AlignmentMode;
 use tidegate_coordinator::{CheckpointPaths, FileResolver, IN_FLIGHT, RestorePlan};
-use tidegate_state::{KeyedContext, RestoredKeyedState, StateBackend};
+use tidegate_state::{
+    KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError, StateSource,
+};
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
-    AttemptId, Barrier, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
-    StateHandle, Subtask, TaskId,
+    AttemptId, Barrier, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid,
+    Parallelism, SharedFile, StateHandle, Subtask, TaskId,
 };
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
 use crate::exchange::OutputRoom;
+use crate::lists::restored_items;
 use crate::report::{Command, Report};
+use crate::savepoints::SavepointPlaces;
 use crate::snapshot::SnapshotQueue;
 
 pub(crate) use gate::GateTask;
-pub(crate) use source::SourceTask;
+pub(crate) use source::{SourceInput, SourceTask};
 
 /// What all tasks of one attempt share.
 pub(crate) struct AttemptContext {
@@ -38,6 +42,7 @@ pub(crate) struct AttemptContext {
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) storage: Arc<dyn CheckpointStorage>,
     pub(crate) paths: CheckpointPaths,
+    pub(crate) savepoints: Arc<SavepointPlaces>,
     pub(crate) restore: Option<Restore>,
     /// How barriers and data relate.
     pub(crate) alignment: AlignmentMode,
@@ -47,6 +52,22 @@ pub(crate) struct AttemptContext {
 pub(crate) struct Restore {
     pub(crate) plan: RestorePlan,
     pub(crate) resolver: FileResolver,
+    pub(crate) checkpoint: CheckpointId,
+    /// Whether new checkpoints may refer to its files.
+    pub(crate) may_be_shared: bool,
+}
+
+impl Restore {
+    /// The items of an operator's list, of all of its subtasks.
+    pub(crate) fn all_items(
+        &self,
+        uid: &OperatorUid,
+        list: &str,
+    ) -> Result<Vec<Vec<u8>>, TaskError> {
+        let all = Subtask::all(Parallelism::ONE).map(|only| self.plan.for_subtask(uid, only));
+        let items = all.map(|state| restored_items(&state, &self.resolver, list));
+        Ok(items.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().flatten().collect())
+    }
 }
 
 /// What one subtask of a task knows of the world.
@@ -77,23 +98,30 @@ impl TaskContext {
             key_groups: KeyGroupRange::of_subtask(self.shared.max_parallelism, self.subtask),
             attempt: self.shared.attempt,
         };
-        let Some(Restore { plan, resolver }) = &self.shared.restore else {
+        let Some(Restore { plan, resolver, may_be_shared, .. }) = &self.shared.restore else {
             return Ok((context, Vec::new()));
         };
         let restored = plan.for_subtask(uid, self.subtask).keyed.into_iter();
         let restored = restored.map(|(handle, registered)| {
+            let found = |shared: &SharedFile| {
+                let (storage, path) = resolver.resolve(&shared.file.reference)?;
+                Ok(RestoredFile { storage, path })
+            };
+            let shared = handle.shared.iter().map(found).collect::<Result<_, StateError>>()?;
             let manifest = match &handle.manifest {
-                StateHandle::Inline(bytes) => Arc::clone(bytes),
+                StateHandle::Inline(bytes) => StateSource::from(Arc::clone(bytes)),
                 other => {
                     let file = other.file().expect("inline or a file");
                     let fault =
                         |fault| TaskError::RestoredFile { state: uid.as_str().into(), fault };
-                    resolver.read(file, file.length).map_err(fault)?.into()
+                    StateSource::from_reader(resolver.open_checked(file).map_err(fault)?)
                 }
             };
+            let may_be_shared = *may_be_shared;
             // Records in flight are registered beside the state, and are none.
             let registered = registered.into_iter().filter(|state| &*state.name != IN_FLIGHT);
-            Ok(RestoredKeyedState { handle, manifest, registered: registered.collect() })
+            let registered = registered.collect();
+            Ok(RestoredKeyedState { handle, manifest, registered, shared, may_be_shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
     }

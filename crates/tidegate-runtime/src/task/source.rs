@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
-use tidegate_connect::{BoxedReader, Poll, RateLimiter, SplitSource};
-use tidegate_coordinator::SubtaskRestore;
+use parking_lot::Mutex;
+use tidegate_connect::{BoxedReader, ConnectError, Poll, RateLimiter, SplitSource};
 use tidegate_state::list_handle;
 use tidegate_types::{Barrier, Distribution, OperatorUid};
 
@@ -45,7 +45,31 @@ pub(crate) struct SourceTask<S: SplitSource> {
     budget: usize,
     /// All splits have been read to their end.
     exhausted: bool,
+    /// The job is to stop with a savepoint, whose barrier was the last thing that went down.
+    stopped: bool,
     down: Box<dyn Push<S::Record>>,
+}
+
+/// A source with its splits, which are found once: what one subtask leaves out because it is
+/// another one's must be the same for both, even while files come and go.
+pub(crate) struct SourceInput<S: SplitSource> {
+    source: Arc<S>,
+    splits: Mutex<Option<Vec<S::Split>>>,
+}
+
+impl<S: SplitSource> SourceInput<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source: Arc::new(source), splits: Mutex::new(None) }
+    }
+
+    /// All splits, from their beginnings.
+    pub(crate) fn splits(&self) -> Result<Vec<S::Split>, ConnectError> {
+        let mut found = self.splits.lock();
+        match &*found {
+            Some(splits) => Ok(splits.clone()),
+            None => Ok(found.insert(self.source.splits()?).clone()),
+        }
+    }
 }
 
 enum Step {
@@ -58,23 +82,26 @@ impl<S: SplitSource> SourceTask<S> {
     /// Takes up the restored splits, or this subtask's share of all splits on a fresh start.
     pub(crate) fn open(
         uid: OperatorUid,
-        source: Arc<S>,
+        input: &SourceInput<S>,
         rate: Option<NonZeroU64>,
         down: Box<dyn Push<S::Record>>,
         context: &TaskContext,
     ) -> Result<Self, TaskError> {
         let subtask = context.subtask;
-        let restore = context.shared.restore.as_ref();
-        let restored = restore.map(|restore| (restore, restore.plan.for_subtask(&uid, subtask)));
-        // A source that is new to the job is in no checkpoint yet, and begins at its beginning.
-        let known = |state: &SubtaskRestore| state.lists.iter().any(|list| &*list.name == SPLITS);
-        let waiting = match restored.filter(|(_, state)| known(state)) {
-            Some((restore, state)) => {
-                let items = restored_items(&state, &restore.resolver, SPLITS)?;
+        let restored = match &context.shared.restore {
+            Some(restore) => {
+                let state = restore.plan.for_subtask(&uid, subtask);
+                restored_items(&state, &restore.resolver, SPLITS)?
+            }
+            None => None,
+        };
+        let waiting = match restored {
+            Some(items) => {
                 items.iter().map(|item| S::decode_split(item)).collect::<Result<_, _>>()?
             }
+            // The job starts anew, or it is this source that is new in it.
             None => {
-                let all = source.splits()?.into_iter().skip(usize::from(subtask.index()));
+                let all = input.splits()?.into_iter().skip(usize::from(subtask.index()));
                 all.step_by(usize::from(subtask.parallelism().get())).collect()
             }
         };
@@ -82,9 +109,19 @@ impl<S: SplitSource> SourceTask<S> {
         let share = |n: NonZeroU64| n.get() / u64::from(subtask.parallelism().get());
         let limiter =
             rate.map(|n| RateLimiter::new(NonZeroU64::new(share(n)).unwrap_or(NonZeroU64::MIN)));
-        let (reader, started) = (None, Instant::now());
-        let (budget, exhausted) = (POLL_RECORDS, false);
-        Ok(Self { uid, source, waiting, reader, limiter, started, budget, exhausted, down })
+        let source = Arc::clone(&input.source);
+        Ok(Self {
+            uid,
+            source,
+            waiting,
+            reader: None,
+            limiter,
+            started: Instant::now(),
+            budget: POLL_RECORDS,
+            exhausted: false,
+            stopped: false,
+            down,
+        })
     }
 
     fn step(&mut self, context: &TaskContext) -> Result<Step, TaskError> {
@@ -168,6 +205,14 @@ impl<S: SplitSource> SourceTask<S> {
     fn obey(&mut self, command: Command, context: &TaskContext) -> Result<bool, TaskError> {
         match command {
             Command::Inject(barrier) => self.inject(barrier, context)?,
+            Command::Stop { barrier, drain } => {
+                self.stopped = true;
+                if drain && !self.exhausted {
+                    self.down.watermark(LAST_WATERMARK)?;
+                }
+                self.inject(barrier, context)?;
+            }
+            Command::Resume => self.stopped = false,
             Command::Completed(checkpoint) => self.down.completed(checkpoint)?,
             // A source has nothing under way: it has taken its part, or never will.
             Command::Aborted(_) => {}
@@ -194,10 +239,14 @@ impl<S: SplitSource> SourceTask<S> {
         Ok(waiting)
     }
 
+    /// Nothing to read: only commands and timers are left.
+    fn is_idle(&self) -> bool {
+        self.exhausted || self.stopped
+    }
+
     /// Reads on, unless all is read; says how long there is nothing to do.
     fn read(&mut self, context: &TaskContext) -> Result<Duration, TaskError> {
-        if self.exhausted {
-            // Nothing to read: only commands and timers are left.
+        if self.is_idle() {
             return Ok(NAP_MAX);
         }
         match self.step(context)? {
@@ -219,13 +268,13 @@ impl<S: SplitSource> TaskBody for SourceTask<S> {
         loop {
             let waiting = self.waiting_for_room(context)?;
             let wait = if waiting.is_empty() { self.read(context)? } else { NAP_MAX };
-            let idle = !wait.is_zero();
-            self.down.flush(Instant::now(), idle || self.exhausted)?;
+            let idle = self.is_idle();
+            self.down.flush(Instant::now(), idle || !wait.is_zero())?;
             if self.down.next_timer_ms().is_some() {
                 self.down.advance_clock(wall_clock_ms())?;
             }
             context.cancel.check()?;
-            let asleep = self.exhausted && waiting.is_empty() && !context.room.is_short();
+            let asleep = idle && waiting.is_empty() && !context.room.is_short();
             let command = if asleep && self.down.next_timer_ms().is_none() {
                 context.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else if waiting.is_empty() {

@@ -1,17 +1,26 @@
-//! The canonical form of keyed state: backend-neutral, self-contained, ordered by key group.
+//! The canonical form of keyed state: backend-neutral, self-contained, written and read as a stream.
 //!
-//! `docs/format.md` ("Keyed state") is normative. In short, behind the frame's header:
+//! Any backend writes it, from [`FrozenTable`](crate::FrozenTable)s, and any backend restores it,
+//! at any parallelism. `docs/format-savepoint.md` is normative. In short:
 //!
 //! ```text
-//! u16 first key group, u16 last key group, u32 number of states
-//! states:      u8 kind, u32 length, name                          for each state
-//! directory:   u64 offset, u64 length, u64 XXH3-64 checksum       for each key group
-//! sections:    for each state: u32 entries, then the entries      for each key group
-//! entry:       u32 length, key, u32 number of items, u32 length of the items, items
+//! head      frame 3: key groups, states                           says what it is
+//! blocks    the entries of one state in one key group, in chunks  each chunk with its checksum
+//! index     frame 4: offset, length, checksum of each block       says where it lies
+//! trailer   u64 offset of the index, u64 checksum of the offset   the last 16 bytes
 //! ```
+//!
+//! Neither side holds more than a chunk: about 64 KiB, or one entry if that is longer.
 
+mod cursor;
+mod layout;
 mod reader;
+mod snapshot;
+mod source;
+mod spill;
 mod writer;
 
-pub(crate) use reader::CanonicalReader;
-pub(crate) use writer::{NamedTable, encode};
+pub use reader::CanonicalReader;
+pub use snapshot::CanonicalSnapshot;
+pub use source::StateSource;
+pub use writer::CanonicalWriter;

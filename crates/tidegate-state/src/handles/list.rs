@@ -3,58 +3,58 @@
 use std::fmt;
 use std::rc::Rc;
 
-use super::{Slots, modify, read};
-use crate::slot::ListSlot;
-use crate::{StateError, StateValue};
+use super::ListSlots;
+use crate::{StateError, StateValue, ValueRef};
 
 /// A list of values for each key, in the order in which they were added.
-pub struct ListState<V> {
-    slots: Rc<dyn Slots<ListSlot<V>>>,
+pub struct ListState<V: StateValue> {
+    slots: Rc<dyn ListSlots<V>>,
 }
 
 impl<V: StateValue> ListState<V> {
-    pub(crate) fn new(slots: Rc<dyn Slots<ListSlot<V>>>) -> Self {
+    pub(crate) fn new(slots: Rc<dyn ListSlots<V>>) -> Self {
         Self { slots }
     }
 
-    /// Adds a value at the end.
+    /// Adds a value at the end. What is in the list already is neither read nor copied.
     pub fn add(&self, value: V) -> Result<(), StateError> {
-        modify(&*self.slots, |slot| match slot {
-            Some(list) => list.0.push(value),
-            None => *slot = Some(ListSlot(vec![value])),
-        })
+        self.slots.add(value)
     }
 
     /// A copy of all values.
     pub fn get(&self) -> Result<Vec<V>, StateError> {
-        self.read(<[V]>::to_vec)
+        let mut values = Vec::new();
+        self.slots.visit(&mut |value| values.push(value.to_value()))?;
+        Ok(values)
     }
 
-    /// Shows the values in place; empty when there are none.
-    pub fn read<R>(&self, show: impl FnOnce(&[V]) -> R) -> Result<R, StateError> {
-        read(&*self.slots, |slot| show(slot.map_or(&[], |list| &list.0)))
+    /// Shows the values where they lie, in order, without copying them.
+    ///
+    /// # Panics
+    ///
+    /// When `show` writes to the same state.
+    pub fn for_each(&self, mut show: impl FnMut(ValueRef<'_, V>)) -> Result<(), StateError> {
+        self.slots.visit(&mut show)
     }
 
     /// Replaces all values.
     pub fn update(&self, values: Vec<V>) -> Result<(), StateError> {
-        modify(&*self.slots, |slot| {
-            *slot = if values.is_empty() { None } else { Some(ListSlot(values)) };
-        })
+        self.slots.replace(values)
     }
 
     /// Removes all values.
     pub fn clear(&self) -> Result<(), StateError> {
-        modify(&*self.slots, |slot| *slot = None)
+        self.slots.replace(Vec::new())
     }
 }
 
-impl<V> Clone for ListState<V> {
+impl<V: StateValue> Clone for ListState<V> {
     fn clone(&self) -> Self {
         Self { slots: Rc::clone(&self.slots) }
     }
 }
 
-impl<V> fmt::Debug for ListState<V> {
+impl<V: StateValue> fmt::Debug for ListState<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ListState").finish_non_exhaustive()
     }

@@ -3,86 +3,98 @@
 use std::fmt;
 use std::rc::Rc;
 
-use hashbrown::HashMap;
 use tidegate_types::StateKey;
 
-use super::{Slots, modify, read};
-use crate::slot::MapSlot;
-use crate::{StateError, StateValue};
+use super::MapSlots;
+use crate::{StateError, StateValue, ValueRef};
 
 /// A map for each key.
-pub struct MapState<N, V> {
-    slots: Rc<dyn Slots<MapSlot<N, V>>>,
+pub struct MapState<N, V: StateValue> {
+    slots: Rc<dyn MapSlots<N, V>>,
 }
 
 impl<N: StateKey, V: StateValue> MapState<N, V> {
-    pub(crate) fn new(slots: Rc<dyn Slots<MapSlot<N, V>>>) -> Self {
+    pub(crate) fn new(slots: Rc<dyn MapSlots<N, V>>) -> Self {
         Self { slots }
     }
 
     /// A copy of the value under `name`, if there is one.
     pub fn get(&self, name: &N) -> Result<Option<V>, StateError> {
-        read(&*self.slots, |map| map.and_then(|map| map.0.get(name)).cloned())
+        self.read(name, |value| value.map(|value| value.to_value()))
+    }
+
+    /// Shows the value under `name` where it lies, without copying it.
+    ///
+    /// # Panics
+    ///
+    /// When `show` writes to the same state.
+    pub fn read<R>(
+        &self,
+        name: &N,
+        show: impl FnOnce(Option<ValueRef<'_, V>>) -> R,
+    ) -> Result<R, StateError> {
+        let (mut show, mut result) = (Some(show), None);
+        self.slots.read(name, &mut |value| result = show.take().map(|show| show(value)))?;
+        Ok(result.expect("a value is shown once"))
     }
 
     /// Whether there is a value under `name`.
     pub fn contains(&self, name: &N) -> Result<bool, StateError> {
-        read(&*self.slots, |map| map.is_some_and(|map| map.0.contains_key(name)))
+        self.read(name, |value| value.is_some())
     }
 
     /// Sets the value under `name`.
     pub fn put(&self, name: N, value: V) -> Result<(), StateError> {
-        modify(&*self.slots, |slot| {
-            slot.get_or_insert_with(|| MapSlot(HashMap::default())).0.insert(name, value);
-        })
+        self.slots.put(name, value)
     }
 
     /// Removes the value under `name` and gives it back.
     pub fn remove(&self, name: &N) -> Result<Option<V>, StateError> {
-        if !self.contains(name)? {
-            return Ok(None);
-        }
-        modify(&*self.slots, |slot| {
-            let removed = slot.as_mut().and_then(|map| map.0.remove(name));
-            if slot.as_ref().is_some_and(|map| map.0.is_empty()) {
-                *slot = None;
-            }
-            removed
-        })
+        self.slots.remove(name)
     }
 
-    /// A copy of all entries, ascending by the canonical bytes of their names: the same order in
-    /// every backend and every run.
+    /// Shows all entries where they lie, ascending by the canonical bytes of their names: the same
+    /// order in every backend and every run.
+    ///
+    /// # Panics
+    ///
+    /// When `show` writes to the same state.
+    pub fn for_each(&self, mut show: impl FnMut(&N, ValueRef<'_, V>)) -> Result<(), StateError> {
+        self.slots.visit(&mut show)
+    }
+
+    /// A copy of all entries, in the order of [`for_each`](Self::for_each).
     pub fn entries(&self) -> Result<Vec<(N, V)>, StateError> {
-        let copy = |(_, name, value): (Vec<u8>, &N, &V)| (name.clone(), value.clone());
-        read(&*self.slots, |map| {
-            map.map_or_else(Vec::new, |map| map.sorted().into_iter().map(copy).collect())
-        })
+        let mut entries = Vec::new();
+        self.for_each(|name, value| entries.push((name.clone(), value.to_value())))?;
+        Ok(entries)
     }
 
-    /// How many entries there are.
+    /// How many entries there are. They are counted.
     pub fn len(&self) -> Result<usize, StateError> {
-        read(&*self.slots, |map| map.map_or(0, |map| map.0.len()))
+        let mut count = 0;
+        self.for_each(|_, _| count += 1)?;
+        Ok(count)
     }
 
-    /// Whether there are no entries.
+    /// Whether there are no entries. They are counted.
     pub fn is_empty(&self) -> Result<bool, StateError> {
-        read(&*self.slots, |map| map.is_none())
+        Ok(self.len()? == 0)
     }
 
     /// Removes all entries.
     pub fn clear(&self) -> Result<(), StateError> {
-        modify(&*self.slots, |slot| *slot = None)
+        self.slots.clear()
     }
 }
 
-impl<N, V> Clone for MapState<N, V> {
+impl<N, V: StateValue> Clone for MapState<N, V> {
     fn clone(&self) -> Self {
         Self { slots: Rc::clone(&self.slots) }
     }
 }
 
-impl<N, V> fmt::Debug for MapState<N, V> {
+impl<N, V: StateValue> fmt::Debug for MapState<N, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MapState").finish_non_exhaustive()
     }

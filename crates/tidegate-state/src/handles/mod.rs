@@ -10,32 +10,45 @@ pub use list::ListState;
 pub use map::MapState;
 pub use value::ValueState;
 
-use crate::StateError;
+use crate::{StateError, StateValue, ValueRef};
 
-/// The slot of the current key in some table.
-pub(crate) trait Slots<S> {
-    fn read(&self, show: &mut dyn FnMut(Option<&S>)) -> Result<(), StateError>;
+/// The value of the current key in some table.
+pub(crate) trait ValueSlots<V: StateValue> {
+    fn get(&self) -> Result<Option<V>, StateError>;
 
-    /// Lets `change` put, replace or take the slot; `None` afterwards means no state.
-    fn modify(&self, change: &mut dyn FnMut(&mut Option<S>)) -> Result<(), StateError>;
+    fn read(&self, show: &mut dyn FnMut(Option<ValueRef<'_, V>>)) -> Result<(), StateError>;
+
+    fn put(&self, value: V) -> Result<(), StateError>;
+
+    /// Lets `change` put, replace or take the value; `None` afterwards means no state.
+    fn update(&self, change: &mut dyn FnMut(&mut Option<V>)) -> Result<(), StateError>;
+
+    fn clear(&self) -> Result<(), StateError>;
 }
 
-/// The result of reading a slot once.
-pub(crate) fn read<S, R>(
-    slots: &dyn Slots<S>,
-    show: impl FnOnce(Option<&S>) -> R,
-) -> Result<R, StateError> {
-    let (mut show, mut result) = (Some(show), None);
-    slots.read(&mut |slot| result = show.take().map(|show| show(slot)))?;
-    Ok(result.expect("a slot is shown once"))
+/// The list of the current key in some table.
+pub(crate) trait ListSlots<V: StateValue> {
+    fn visit(&self, show: &mut dyn FnMut(ValueRef<'_, V>)) -> Result<(), StateError>;
+
+    fn add(&self, value: V) -> Result<(), StateError>;
+
+    fn replace(&self, values: Vec<V>) -> Result<(), StateError>;
 }
 
-/// The result of changing a slot once.
-pub(crate) fn modify<S, R>(
-    slots: &dyn Slots<S>,
-    change: impl FnOnce(&mut Option<S>) -> R,
-) -> Result<R, StateError> {
-    let (mut change, mut result) = (Some(change), None);
-    slots.modify(&mut |slot| result = change.take().map(|change| change(slot)))?;
-    Ok(result.expect("a slot is changed once"))
+/// The map of the current key in some table.
+pub(crate) trait MapSlots<N, V: StateValue> {
+    fn read(
+        &self,
+        name: &N,
+        show: &mut dyn FnMut(Option<ValueRef<'_, V>>),
+    ) -> Result<(), StateError>;
+
+    fn put(&self, name: N, value: V) -> Result<(), StateError>;
+
+    fn remove(&self, name: &N) -> Result<Option<V>, StateError>;
+
+    /// Ascending by the canonical bytes of the names.
+    fn visit(&self, show: &mut dyn FnMut(&N, ValueRef<'_, V>)) -> Result<(), StateError>;
+
+    fn clear(&self) -> Result<(), StateError>;
 }

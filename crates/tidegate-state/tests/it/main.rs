@@ -1,4 +1,6 @@
-//! The memory backend: the suite of all backends, its cap, and damaged state.
+//! The memory backend and the canonical form: the suite of all backends, caps, damaged state.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod canonical;
+mod document;
 mod memory;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use parking_lot::Mutex;
 use tempfile::NamedTempFile;
 
-use crate::{Determinacy, Operation, StorageError, StoragePath};
+use crate::{Determinacy, LinkOutcome, Operation, PublishOutcome, StorageError, StoragePath};
 
 /// A step that changes the disk. Tests make each of them fail in turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,9 @@ pub(super) enum Step {
 
 /// Asked before every step.
 pub(super) type Hook = Box<dyn Fn(Step, &Path) -> io::Result<()> + Send + Sync>;
+
+/// How the names of unfinished files begin.
+pub(super) const TEMPORARY: &str = ".tmp-";
 
 /// The root, and what is known about the directories below it.
 pub(super) struct Disk {
@@ -102,7 +105,7 @@ impl Disk {
             self.step(Step::CreateTemporary, target)
                 .and_then(|()| {
                     tempfile::Builder::new()
-                        .prefix(".tmp-")
+                        .prefix(TEMPORARY)
                         // Less the umask: as readable as any file that its owner makes.
                         .permissions(Permissions::from_mode(0o666))
                         .tempfile_in(directory)
@@ -128,6 +131,23 @@ impl Disk {
         self.step(Step::Write, target)
             .and_then(|()| temporary.as_file_mut().write_all(bytes))
             .map_err(|error| determinate(Operation::Write, target, error))
+    }
+
+    /// Makes a small file in one step, if `allowed` still says so when all but the last step, which
+    /// makes it visible, is done.
+    pub(super) fn publish(
+        &self,
+        target: &Path,
+        bytes: &[u8],
+        allowed: impl FnOnce() -> Result<(), StorageError>,
+    ) -> Result<PublishOutcome, StorageError> {
+        let mut temporary = self.create_temporary(target)?;
+        self.write(&mut temporary, target, bytes)?;
+        allowed()?;
+        match self.persist(temporary, target)? {
+            Persisted::Renamed => Ok(PublishOutcome::Published),
+            Persisted::Exists => Ok(PublishOutcome::AlreadyExists),
+        }
     }
 
     /// Makes a written file durable and then visible; the other way round, a crash could leave a
@@ -158,6 +178,34 @@ impl Disk {
                 let determinacy = determinacy_of_rename(error.kind());
                 Err(StorageError::from_io(Operation::Publish, shown(target), determinacy, error))
             }
+        }
+    }
+
+    /// Gives a file, which is durable, a second name.
+    pub(super) fn link(&self, file: &Path, new: &Path) -> Result<LinkOutcome, StorageError> {
+        let directory = new.parent().unwrap_or(&self.root);
+        self.ensure_directory(directory)?;
+        let linked = self.step(Step::Rename, new).and_then(|()| fs::hard_link(file, new));
+        match linked {
+            Ok(()) => {
+                self.sync_directory(directory, Determinacy::Indeterminate)?;
+                Ok(LinkOutcome::Linked)
+            }
+            Err(error) => match error.kind() {
+                ErrorKind::AlreadyExists => Err(StorageError::AlreadyExists { path: shown(new) }),
+                // Too many links, another file system, or one without links.
+                ErrorKind::TooManyLinks
+                | ErrorKind::CrossesDevices
+                | ErrorKind::Unsupported
+                | ErrorKind::PermissionDenied => Ok(LinkOutcome::NotSupported),
+                ErrorKind::NotFound if !file.exists() => {
+                    Err(StorageError::Missing { path: shown(file) })
+                }
+                kind => {
+                    let determinacy = determinacy_of_rename(kind);
+                    Err(StorageError::from_io(Operation::Publish, shown(new), determinacy, error))
+                }
+            },
         }
     }
 

@@ -9,31 +9,51 @@
 //!
 //! Therefore nobody owns the directory before he has found, with the lock held, that the name still
 //! belongs to the file he locked.
+//!
+//! A process that is stopped keeps its lock. Who takes the directory over puts a file of his own,
+//! locked, under the name, and the former owner finds that his has none any more. He may be stopped
+//! between two steps of a publication, though:
+//!
+//! 1. A writes the metadata under a temporary name.
+//! 2. A finds that the directory is still his, and is stopped.
+//! 3. B takes the directory over.
+//! 4. A goes on, and renames the temporary file.
+//!
+//! Therefore B removes all temporary files after he has put up his mark and before he is told that
+//! the directory is his: a file that A wrote before step 2 is gone at step 4, and one that he writes
+//! later comes before a step 2 that fails.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::disk::{determinate, shown};
-use crate::{Operation, OwnerInfo, Ownership, StorageError};
+use super::disk::{Disk, TEMPORARY, determinate, shown};
+use crate::{Operation, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath};
 
 const NAME: &str = ".owner";
 // How often, and how long after each other, the text of an owner who is just writing it is read.
 const READ_ATTEMPTS: u32 = 10;
 const READ_PAUSE: Duration = Duration::from_millis(5);
 
-#[derive(Debug)]
 pub(super) struct DirectoryLock {
+    disk: Arc<Disk>,
     directory: PathBuf,
     file: File,
+    superseded: Option<OwnerInfo>,
 }
 
 impl DirectoryLock {
     /// The directory must exist.
-    pub(super) fn acquire(directory: PathBuf, owner: &OwnerInfo) -> Result<Self, StorageError> {
+    pub(super) fn acquire(
+        disk: Arc<Disk>,
+        directory: PathBuf,
+        owner: &OwnerInfo,
+    ) -> Result<Self, StorageError> {
         let path = directory.join(NAME);
         let failed = |error| determinate(Operation::Own, &directory, error);
         loop {
@@ -54,9 +74,34 @@ impl DirectoryLock {
             }
             if is_named(&file, &path).map_err(failed)? {
                 write_owner(&file, owner).map_err(failed)?;
-                return Ok(Self { directory, file });
+                remove_unfinished(&directory).map_err(failed)?;
+                return Ok(Self { disk, directory, file, superseded: None });
             }
         }
+    }
+
+    /// The directory must exist. Of several who do this at once, the last one has it.
+    pub(super) fn take_over(
+        disk: Arc<Disk>,
+        directory: PathBuf,
+        owner: &OwnerInfo,
+    ) -> Result<Self, StorageError> {
+        // From a dead owner, or none, it need not be taken.
+        let superseded = match Self::acquire(Arc::clone(&disk), directory.clone(), owner) {
+            Err(StorageError::Owned { owner, .. }) => Some(*owner),
+            acquired => return acquired,
+        };
+        let path = directory.join(NAME);
+        let failed = |error| determinate(Operation::Own, &directory, error);
+        let mark = disk.create_temporary(&path)?;
+        let file = mark.as_file().try_clone().map_err(failed)?;
+        // Locked before it has the name, so that nobody finds it free. Both handles are one lock.
+        file.try_lock().map_err(|error| failed(error.into()))?;
+        write_owner(&file, owner).map_err(failed)?;
+        mark.persist(&path).map_err(|error| failed(error.error))?;
+        remove_unfinished(&directory).map_err(failed)?;
+        let lock = Self { disk, directory, file, superseded };
+        lock.check().map(|()| lock)
     }
 }
 
@@ -67,6 +112,23 @@ impl Ownership for DirectoryLock {
             Ok(false) => Err(StorageError::OwnershipLost { directory: shown(&self.directory) }),
             Err(error) => Err(determinate(Operation::Own, &self.directory, error)),
         }
+    }
+
+    fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
+        let target = self.disk.locate(path);
+        let published = self.disk.publish(&target, bytes, || self.check());
+        // If the temporary file was taken away, that is why.
+        published.or_else(|error| self.check().and(Err(error)))
+    }
+
+    fn superseded(&self) -> Option<&OwnerInfo> {
+        self.superseded.as_ref()
+    }
+}
+
+impl fmt::Debug for DirectoryLock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("DirectoryLock").field(&self.directory).finish()
     }
 }
 
@@ -79,6 +141,23 @@ impl Drop for DirectoryLock {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+// What lies in other users' directories below, or behind a symbolic link, is not an owner's.
+fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for child in fs::read_dir(directory)? {
+        let child = child?;
+        let removed = match child.file_type() {
+            Ok(kind) if kind.is_dir() => remove_unfinished(&child.path()),
+            Ok(_) if child.file_name().to_string_lossy().starts_with(TEMPORARY) => {
+                fs::remove_file(child.path())
+            }
+            other => other.map(drop),
+        };
+        // The former owner may be removing it too.
+        removed.or_else(|e| if e.kind() == ErrorKind::NotFound { Ok(()) } else { Err(e) })?;
+    }
+    Ok(())
 }
 
 fn is_named(file: &File, path: &Path) -> io::Result<bool> {

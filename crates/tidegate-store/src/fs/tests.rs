@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -166,4 +166,48 @@ fn a_failed_write_is_never_finished() {
     let _ = writer.write_all(b"kept");
     writer.finish().expect_err("a file with a hole was finished");
     assert!(visible_files(directory.path()).is_empty());
+}
+
+// The owner is stopped before each of his steps, and somebody else takes the directory over.
+#[test]
+fn an_owner_superseded_between_any_two_steps_publishes_nothing_more() {
+    let job = StoragePath::new("job").unwrap();
+    let metadata = job.join("chk-1/_metadata").unwrap();
+    for stops_at in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let other = FsStorage::open(directory.path()).unwrap();
+        let (directory_of_job, at) = (job.clone(), metadata.clone());
+        let taken = Arc::new(Mutex::new(None));
+        let (hold, count) = (Arc::clone(&taken), AtomicUsize::new(0));
+        let begun = Arc::new(AtomicBool::new(false));
+        let publishing = Arc::clone(&begun);
+        let hook = move |step, _: &Path| {
+            if !publishing.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if count.fetch_add(1, Ordering::Relaxed) == stops_at {
+                let second =
+                    other.take_over(&directory_of_job, &OwnerInfo::current("second", 2)).unwrap();
+                *hold.lock() = Some((step, other.open(&at).is_ok(), second));
+            }
+            Ok(())
+        };
+        let storage =
+            FsStorage::on(directory.path(), |root| Arc::new(Disk::with_hook(root, Box::new(hook))));
+        let storage = storage.unwrap();
+        fs::create_dir_all(directory.path().join("job/chk-1")).unwrap();
+        let first = storage.own(&job, &OwnerInfo::current("first", 1)).unwrap();
+        begun.store(true, Ordering::Relaxed);
+        let published = first.publish(&metadata, b"stale");
+        let Some((step, was_there, _second)) = taken.lock().take() else {
+            assert!(stops_at > 4 && published.is_ok(), "{stops_at}: {published:?}");
+            break;
+        };
+        let is_there = storage.open(&metadata).is_ok();
+        assert_eq!(is_there, was_there, "it appeared after the take-over before {step:?}");
+        if !is_there {
+            assert!(matches!(published, Err(StorageError::OwnershipLost { .. })), "{published:?}");
+        }
+        assert!(visible_files(&directory.path().join("job/chk-1")).len() <= 1, "before {step:?}");
+    }
 }

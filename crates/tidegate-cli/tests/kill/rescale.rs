@@ -1,0 +1,44 @@
+//! The storm that also rescales: each resume has another parallelism, and claims the checkpoint or
+//! leaves it.
+
+use std::time::Duration;
+
+use crate::input::{Random, count_words, write_input};
+use crate::job::{Job, Outcome};
+use crate::{committed_lines, compare, seeds};
+
+fn options(random: &mut Random) -> Vec<String> {
+    let parallelism = random.within(1..=5).to_string();
+    let claim = ["CLAIM", "NO_CLAIM"][usize::try_from(random.within(0..=1)).unwrap()];
+    vec!["-p".to_owned(), parallelism, "--claim-mode".to_owned(), claim.to_owned()]
+}
+
+fn storm(seed: u64) {
+    println!("TIDEGATE_SEED={seed}");
+    let mut random = Random::new(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let input = directory.path().join("input");
+    write_input(&input, &mut random);
+    let expected = count_words(&input);
+    let mut job = Job::new(directory.path(), &input, random.within(10..=60), "");
+    job.rate = Some(2_000);
+    let mut resumed = 0;
+    for _ in 0..random.within(3..=6) {
+        job.options = options(&mut random);
+        let life = Duration::from_millis(random.within(100..=700));
+        match job.run_and_kill_after(life, false) {
+            Outcome::Killed { resumed: true } => resumed += 1,
+            Outcome::Killed { resumed: false } => {}
+            Outcome::Finished => break,
+        }
+    }
+    job.rate = None;
+    job.options = options(&mut random);
+    job.run_to_the_end();
+    compare(&expected, &committed_lines(&job.output), seed, resumed);
+}
+
+#[test]
+fn killed_and_rescaled_at_random() {
+    seeds(4, 5).into_iter().for_each(storm);
+}

@@ -1,0 +1,121 @@
+//! The settings in force, each with its origin: what `tidegate config` shows.
+
+use crate::config::entries::Value;
+use crate::config::{Configuration, Origin, keys};
+
+/// A setting in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its present name.
+    pub key: &'static str,
+    /// The names it had in earlier versions of Flink.
+    pub deprecated: &'static [&'static str],
+    /// The name by which it was set; that of `key` if nobody set it.
+    pub written_as: Box<str>,
+    /// Its value, as it was written or as the default is; `None` when it has none.
+    pub value: Option<Box<str>>,
+    /// Where the value came from.
+    pub origin: Origin,
+    /// Where another value was set that this one goes over.
+    pub over: Option<Origin>,
+}
+
+/// Defaults as people write them. What is missing here has no default, or one that depends on
+/// other settings.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("state.backend.type", "memory"),
+    ("state.backend.memory.max-state-size", "5 mb"),
+    ("execution.checkpointing.incremental", "false"),
+    ("execution.checkpointing.num-retained", "1"),
+    ("execution.checkpointing.mode", "EXACTLY_ONCE"),
+    ("execution.checkpointing.timeout", "10 min"),
+    ("execution.checkpointing.min-pause", "0 ms"),
+    ("execution.checkpointing.max-concurrent-checkpoints", "1"),
+    ("execution.checkpointing.tolerable-failed-checkpoints", "0"),
+    ("execution.checkpointing.externalized-checkpoint-retention", "NO_EXTERNALIZED_CHECKPOINTS"),
+    ("execution.checkpointing.unaligned.enabled", "false"),
+    ("execution.checkpointing.aligned-checkpoint-timeout", "0 ms"),
+    ("restart-strategy.fixed-delay.attempts", "1"),
+    ("restart-strategy.fixed-delay.delay", "1 s"),
+    ("restart-strategy.failure-rate.max-failures-per-interval", "1"),
+    ("restart-strategy.failure-rate.failure-rate-interval", "1 min"),
+    ("restart-strategy.failure-rate.delay", "1 s"),
+    ("restart-strategy.exponential-delay.initial-backoff", "1 s"),
+    ("restart-strategy.exponential-delay.max-backoff", "1 min"),
+    ("restart-strategy.exponential-delay.backoff-multiplier", "1.5"),
+    ("restart-strategy.exponential-delay.reset-backoff-threshold", "1 h"),
+    ("restart-strategy.exponential-delay.jitter-factor", "0.1"),
+    ("parallelism.default", "1"),
+    ("pipeline.max-parallelism", "128"),
+];
+
+impl Configuration {
+    /// Every setting that there is, in the order of [`keys::all`].
+    pub fn settings(&self) -> Vec<Setting> {
+        let setting = |key: &keys::Key| {
+            let (key, deprecated) = (key.name, key.deprecated);
+            let over = self.overridden.get(key).map(|entry| entry.origin.clone());
+            let Some(entry) = self.entries.get(key) else {
+                let default = DEFAULTS.iter().find(|(name, _)| *name == key);
+                let value = default.map(|(_, value)| (*value).into());
+                let (written_as, origin) = (key.into(), Origin::Default);
+                return Setting { key, deprecated, written_as, value, origin, over };
+            };
+            let value = match &entry.value {
+                Value::Text(text) => Some(text.clone()),
+                Value::Nothing => None,
+                Value::List => Some("(a list)".into()),
+            };
+            let (written_as, origin) = (entry.key.clone(), entry.origin.clone());
+            Setting { key, deprecated, written_as, value, origin, over }
+        };
+        keys::all().iter().map(setting).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConfigSources;
+
+    // A default that is shown is the one that is in force.
+    #[test]
+    fn the_defaults_shown_are_those_of_the_program() {
+        let shown = Configuration::load(&ConfigSources::default()).unwrap().settings();
+        let written = shown.iter().filter_map(|setting| {
+            setting.value.as_ref().map(|value| (setting.key, value.to_string()))
+        });
+        let sources = ConfigSources::only_overrides(written);
+        let written = Configuration::load(&sources).unwrap();
+        let expected = Configuration::default().job_config().unwrap();
+        assert_eq!(written.job_config().unwrap(), expected);
+    }
+
+    #[test]
+    fn what_goes_over_what_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(crate::config::FILE_NAME);
+        std::fs::write(&file, "state.checkpoints.dir: /a\nparallelism.default: 2\n").unwrap();
+        let mut sources = ConfigSources::only_overrides([
+            ("execution.checkpointing.dir", "/b"),
+            ("parallelism.default", "3"),
+        ]);
+        sources.conf_dir = Some(directory.path().to_owned());
+        sources.parallelism = Some(4);
+        let settings = Configuration::load(&sources).unwrap().settings();
+        let of = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
+        let from_line = |line| Some(Origin::File { path: file.as_path().into(), line });
+
+        let checkpoints = of("execution.checkpointing.dir");
+        assert_eq!(checkpoints.value.as_deref(), Some("/b"));
+        assert_eq!((&checkpoints.origin, &checkpoints.over), (&Origin::CommandLine, &from_line(1)));
+        let parallelism = of("parallelism.default");
+        assert_eq!(parallelism.value.as_deref(), Some("4"));
+        assert_eq!(parallelism.origin, Origin::ParallelismFlag);
+        assert_eq!(parallelism.over, from_line(2));
+        let savepoints = of("execution.checkpointing.savepoint-dir");
+        assert_eq!((&savepoints.value, &savepoints.origin), (&None, &Origin::Default));
+        assert_eq!(savepoints.deprecated, ["state.savepoints.dir"]);
+    }
+}
