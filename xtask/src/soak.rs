@@ -9,7 +9,7 @@ use crate::shell::{self, cargo};
 const SANITIZED: &str = "x86_64-unknown-linux-gnu";
 
 /// Runs the tests under AddressSanitizer, then the kill tests of `tidegate-cli` with `runs` killed
-/// jobs.
+/// jobs, then every interleaving of the alignment that is too many for the continuous integration.
 pub(crate) fn run(runs: u32) -> Result<()> {
     if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         sanitized()?;
@@ -17,7 +17,10 @@ pub(crate) fn run(runs: u32) -> Result<()> {
     // The tests start the programs of target/release.
     shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
     let mut tests = cargo(["test", "--package", "tidegate-cli", "--", "kill", "--nocapture"]);
-    shell::run(tests.env("TIDEGATE_KILL_RUNS", runs.to_string()))
+    shell::run(tests.env("TIDEGATE_KILL_RUNS", runs.to_string()))?;
+    let mut interleavings =
+        cargo(["test", "--release", "--package", "tidegate-align", "--test", "it"]);
+    shell::run(interleavings.env("TIDEGATE_EXHAUSTIVE", "1"))
 }
 
 /// The tests of `tidegate-segment` with AddressSanitizer, which stable Rust has, behind a switch.

@@ -348,3 +348,6 @@ fn state_backend(
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
 }
+
+#[cfg(test)]
+mod tests;
