@@ -3,69 +3,30 @@
 //! Invariants:
 //! - a blocked channel is not read at all, so that back pressure reaches its sender and no other;
 //! - the gate sleeps only when no channel that may be read has a message, and then in the kernel;
-//! - what the alignment said is handed out before another message is read.
+//! - what the alignment said is handed out before another message is read;
+//! - what was restored is handed out before anything else, and what was drained from a channel
+//!   before anything newer of it.
+
+mod carry_out;
+mod event;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Select, TryRecvError};
+use crossbeam::channel::{Receiver, Select, TryRecvError, never};
 use tidegate_types::{Barrier, CheckpointId};
 
-use crate::{AbortCause, Action, Alignment, AlignmentMode, Event, Message};
+use crate::channel::Input;
+use crate::{Alignment, AlignmentMode, Event, Inputs, Message};
+use event::Ready;
+
+pub use event::{AlignmentStats, GateEvent};
 
 /// Messages taken from one channel before the next one has its turn.
 const BURST: u32 = 8;
 /// Calls of `next` between two looks at interrupts and the clock while there is always a message.
 const CALLS_BETWEEN_LOOKS: u32 = 16;
-
-/// What comes out of a gate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GateEvent<T, I> {
-    /// Data, in the order of its channel.
-    Data {
-        /// The channel, from 0.
-        channel: usize,
-        /// What was sent.
-        item: T,
-    },
-    /// The barriers of all channels have come: snapshot now, then go on.
-    Barrier(Barrier, AlignmentStats),
-    /// There will be no snapshot for this checkpoint.
-    Aborted {
-        /// The checkpoint.
-        checkpoint: CheckpointId,
-        /// Why.
-        cause: AbortCause,
-    },
-    /// A channel ended.
-    ChannelEnded {
-        /// The channel, from 0.
-        channel: usize,
-    },
-    /// Every channel has ended. Comes once; afterwards only interrupts and the deadline do.
-    End,
-    /// A message of the interrupt channel.
-    Interrupt(I),
-    /// The interrupt channel has no sender any more. Comes at every call that looks at it.
-    InterruptClosed,
-    /// The deadline has passed.
-    DeadlineReached,
-    /// A sender is gone without an end: it failed. Comes once for a channel.
-    Disconnected {
-        /// The channel, from 0.
-        channel: usize,
-    },
-}
-
-/// What an alignment took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AlignmentStats {
-    /// From the first barrier to the last: how long the first channel was blocked.
-    pub duration: Duration,
-    /// How many channels were blocked.
-    pub blocked_channels: usize,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChannelState {
@@ -74,12 +35,19 @@ enum ChannelState {
     Closed,
 }
 
-/// What the alignment said and was not handed out yet.
-enum Ready {
-    Barrier(Barrier, AlignmentStats),
-    Aborted(CheckpointId, AbortCause),
-    ChannelEnded(usize),
-    End,
+/// Data that was taken from its channel and not handed out, or put back.
+struct Held<T> {
+    item: T,
+    /// Whether handing it out makes room in the channel.
+    credit: bool,
+}
+
+struct Channel<T> {
+    input: Input<T>,
+    state: ChannelState,
+    held: VecDeque<Held<T>>,
+    capturing: bool,
+    captured: Vec<T>,
 }
 
 /// What a channel gave.
@@ -88,34 +56,113 @@ enum Taken<T> {
     Disconnected(usize),
 }
 
-/// Reads channels fairly and aligns their barriers.
+/// Reads channels fairly and aligns their barriers. Data is copied only when it becomes part of a
+/// checkpoint's channel state.
 pub struct InputGate<T> {
-    channels: Vec<(Receiver<Message<T>>, ChannelState)>,
+    channels: Vec<Channel<T>>,
+    announcements: Receiver<(usize, Barrier)>,
+    mode: AlignmentMode,
     alignment: Alignment,
-    ready: VecDeque<Ready>,
+    ready: VecDeque<Ready<T>>,
+    restored: VecDeque<(usize, T)>,
+    /// Whether what was handed out last had been restored.
+    handed_restored: bool,
     /// The channel whose turn it is, and how many more messages it may give.
     turn: usize,
     burst: u32,
     calls_to_look: u32,
-    blocked_since: Option<Instant>,
+    timer: Option<(CheckpointId, Instant)>,
+    age: fn(&Barrier) -> Duration,
+    weigh: fn(&T) -> u64,
+    since: Option<Instant>,
     blocked_channels: usize,
+    processed: u64,
 }
 
-impl<T> InputGate<T> {
-    /// A gate over these channels; their numbers are their places in `receivers`.
+impl<T: Clone> InputGate<T> {
+    /// A gate over crossbeam channels of your own; their numbers are their places in `receivers`.
+    /// Barriers keep their places in such channels: an unaligned one overtakes nothing on its way
+    /// to the gate, and from there on all that the other channels still hold.
     #[must_use]
     pub fn new(receivers: Vec<Receiver<Message<T>>>, mode: AlignmentMode) -> Self {
-        let ready = receivers.is_empty().then_some(Ready::End);
+        let channels = receivers.into_iter().map(Input::plain).collect();
+        Self::over(Inputs { channels, announcements: never() }, mode)
+    }
+
+    /// A gate over channels in which barriers can be announced: [`channels`](crate::channels).
+    #[must_use]
+    pub fn over(inputs: Inputs<T>, mode: AlignmentMode) -> Self {
+        let Inputs { channels, announcements } = inputs;
+        let open = |input| Channel {
+            input,
+            state: ChannelState::Open,
+            held: VecDeque::new(),
+            capturing: false,
+            captured: Vec::new(),
+        };
         Self {
-            alignment: Alignment::new(receivers.len(), mode),
-            channels: receivers.into_iter().map(|r| (r, ChannelState::Open)).collect(),
-            ready: ready.into_iter().collect(),
+            alignment: Alignment::new(channels.len(), mode),
+            ready: channels.is_empty().then_some(Ready::End).into_iter().collect(),
+            channels: channels.into_iter().map(open).collect(),
+            announcements,
+            mode,
+            restored: VecDeque::new(),
+            handed_restored: false,
             turn: 0,
             burst: BURST,
             calls_to_look: 0,
-            blocked_since: None,
+            timer: None,
+            age: |_| Duration::ZERO,
+            weigh: |_| 1,
+            since: None,
             blocked_channels: 0,
+            processed: 0,
         }
+    }
+
+    /// How long ago a barrier's checkpoint was triggered, for the timeout; without this, the time
+    /// counts from when the gate first hears of the barrier.
+    #[must_use]
+    pub fn aging(mut self, age: fn(&Barrier) -> Duration) -> Self {
+        self.age = age;
+        self
+    }
+
+    /// What an item weighs in the statistics, such as its bytes.
+    #[must_use]
+    pub fn weighing(mut self, weigh: fn(&T) -> u64) -> Self {
+        self.weigh = weigh;
+        self
+    }
+
+    /// Data of a checkpoint's channel state: handed out before all that the channels bring, in the
+    /// order of these calls.
+    pub fn restore(&mut self, channel: usize, item: T) {
+        self.restored.push_back((channel, item));
+    }
+
+    /// Takes back the rest of the item that was handed out last, to hand it out again first.
+    pub fn put_back(&mut self, channel: usize, item: T) {
+        self.calls_to_look = 0;
+        if self.since.is_some() {
+            self.processed = self.processed.saturating_sub((self.weigh)(&item));
+        }
+        if self.handed_restored {
+            self.restored.push_front((channel, item));
+        } else {
+            self.channels[channel].held.push_front(Held { item, credit: false });
+        }
+    }
+
+    /// The coordinator has given a checkpoint up: nothing waits for it any more.
+    pub fn give_up(&mut self, checkpoint: CheckpointId) {
+        self.tell(Event::GivenUp { checkpoint });
+    }
+
+    /// Whether something waits that is not to wait for data: an interrupt, an announced barrier, a
+    /// timeout. Costs next to nothing, to be asked between the records of an item.
+    pub fn is_urgent<I>(&self, interrupt: &Receiver<I>) -> bool {
+        !self.announcements.is_empty() || !interrupt.is_empty() || self.is_timed_out()
     }
 
     /// The next thing that happens: waits for it, until `deadline` if there is one.
@@ -131,6 +178,9 @@ impl<T> InputGate<T> {
             if let Some(ready) = self.ready.pop_front() {
                 return ready.into();
             }
+            if self.take_urgent() {
+                continue;
+            }
             if self.calls_to_look == 0 {
                 self.calls_to_look = CALLS_BETWEEN_LOOKS;
                 if let Some(event) = look(interrupt, deadline) {
@@ -138,133 +188,158 @@ impl<T> InputGate<T> {
                 }
             }
             self.calls_to_look -= 1;
-            let taken = match self.poll() {
-                Some(taken) => taken,
-                None => match self.wait(interrupt, deadline) {
-                    Ok(taken) => taken,
-                    Err(event) => return event,
-                },
-            };
-            match taken {
-                Taken::Message(channel, Message::Data(item)) => {
-                    return GateEvent::Data { channel, item };
+            if let Some((channel, item)) = self.restored.pop_front() {
+                self.handed_restored = true;
+                return self.hand_out(channel, item);
+            }
+            match self.poll() {
+                Some(Taken::Message(channel, Message::Data(item))) => {
+                    self.handed_restored = false;
+                    return self.hand_out(channel, item);
                 }
-                Taken::Message(channel, message) => self.control(channel, &message),
-                Taken::Disconnected(channel) => {
-                    self.channels[channel].1 = ChannelState::Closed;
+                Some(Taken::Message(channel, message)) => self.control(channel, &message),
+                Some(Taken::Disconnected(channel)) => {
+                    self.channels[channel].state = ChannelState::Closed;
                     return GateEvent::Disconnected { channel };
                 }
+                None => self.wait(interrupt, deadline),
             }
         }
+    }
+
+    /// Like [`next`](Self::next), without reading data: for a task that has no room for what it
+    /// would make of it. `None` when one of the `room` channels has a message, which is left to
+    /// the caller, or has lost its sender.
+    pub fn next_urgent<I, R>(
+        &mut self,
+        interrupt: &Receiver<I>,
+        room: &[Receiver<R>],
+        deadline: Option<Instant>,
+    ) -> Option<GateEvent<T, I>> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                return Some(ready.into());
+            }
+            if self.take_urgent() {
+                continue;
+            }
+            if let Some(event) = look(interrupt, deadline) {
+                return Some(event);
+            }
+            let mut select = Select::new();
+            select.recv(interrupt);
+            select.recv(&self.announcements);
+            for credits in room {
+                select.recv(credits);
+            }
+            let selected = match self.earliest(deadline) {
+                Some(at) => select.ready_deadline(at),
+                None => Ok(select.ready()),
+            };
+            if selected.is_ok_and(|index| index > 1) {
+                return None;
+            }
+        }
+    }
+
+    /// Tells the alignment of an announced barrier or a timeout; whether there was one.
+    fn take_urgent(&mut self) -> bool {
+        match self.announcements.try_recv() {
+            Ok((channel, barrier)) => {
+                self.tell(Event::Announced { channel, barrier });
+                return true;
+            }
+            Err(TryRecvError::Empty) => {}
+            // All senders are gone. Each channel says so itself; the lane would wake us for ever.
+            Err(TryRecvError::Disconnected) => self.announcements = never(),
+        }
+        let timed_out = self.timer.filter(|_| self.is_timed_out());
+        if let Some((checkpoint, _)) = timed_out {
+            self.timer = None;
+            self.tell(Event::TimedOut { checkpoint });
+        }
+        timed_out.is_some()
+    }
+
+    fn is_timed_out(&self) -> bool {
+        self.timer.is_some_and(|(_, at)| at <= Instant::now())
+    }
+
+    fn earliest(&self, deadline: Option<Instant>) -> Option<Instant> {
+        deadline.into_iter().chain(self.timer.map(|(_, at)| at)).min()
+    }
+
+    fn hand_out<I>(&mut self, channel: usize, item: T) -> GateEvent<T, I> {
+        if self.since.is_some() {
+            self.processed += (self.weigh)(&item);
+        }
+        GateEvent::Data { channel, item }
     }
 
     /// A message that is there already, each channel in its turn.
     fn poll(&mut self) -> Option<Taken<T>> {
-        for _ in 0..self.channels.len() {
+        // One time more than there are channels: the first may only be passed over because its
+        // turn is up, and be the only one with messages.
+        for _ in 0..=self.channels.len() {
             let channel = self.turn;
-            let (receiver, state) = &self.channels[channel];
-            if *state == ChannelState::Open && self.burst > 0 {
-                match receiver.try_recv() {
-                    Ok(message) => {
-                        self.burst -= 1;
-                        return Some(Taken::Message(channel, message));
-                    }
-                    Err(TryRecvError::Disconnected) => return Some(Taken::Disconnected(channel)),
-                    Err(TryRecvError::Empty) => {}
-                }
+            if self.burst > 0
+                && let Some(taken) = self.take(channel)
+            {
+                self.burst -= 1;
+                return Some(taken);
             }
-            self.turn = (channel + 1) % self.channels.len();
+            self.turn = (channel + 1) % self.channels.len().max(1);
             self.burst = BURST;
         }
-        self.poll_again()
+        None
     }
 
-    /// The first look may have skipped the only channel with messages because its turn was over.
-    fn poll_again(&self) -> Option<Taken<T>> {
-        let (receiver, state) = self.channels.get(self.turn)?;
-        if *state != ChannelState::Open {
+    /// What comes first in a channel that may be read.
+    fn take(&mut self, number: usize) -> Option<Taken<T>> {
+        let channel = self.channels.get_mut(number)?;
+        if channel.state != ChannelState::Open {
             return None;
         }
-        receiver.try_recv().ok().map(|message| Taken::Message(self.turn, message))
+        if let Some(Held { item, credit }) = channel.held.pop_front() {
+            if credit {
+                channel.input.credit();
+            }
+            return Some(Taken::Message(number, Message::Data(item)));
+        }
+        match channel.input.data.try_recv() {
+            Ok(message) => Some(self.taken(number, message)),
+            Err(TryRecvError::Disconnected) => Some(Taken::Disconnected(number)),
+            Err(TryRecvError::Empty) => None,
+        }
     }
 
-    /// Sleeps until something is there.
-    fn wait<I>(
-        &self,
-        interrupt: &Receiver<I>,
-        deadline: Option<Instant>,
-    ) -> Result<Taken<T>, GateEvent<T, I>> {
-        let open: Vec<usize> = (0..self.channels.len())
-            .filter(|channel| self.channels[*channel].1 == ChannelState::Open)
-            .collect();
+    fn taken(&mut self, number: usize, message: Message<T>) -> Taken<T> {
+        if let Message::Data(item) = &message {
+            let channel = &mut self.channels[number];
+            if channel.capturing {
+                channel.captured.push(item.clone());
+            }
+            channel.input.credit();
+        }
+        Taken::Message(number, message)
+    }
+
+    /// Sleeps until there may be something.
+    fn wait<I>(&mut self, interrupt: &Receiver<I>, deadline: Option<Instant>) {
+        let at = self.earliest(deadline);
         let mut select = Select::new();
         select.recv(interrupt);
-        for channel in &open {
-            select.recv(&self.channels[*channel].0);
+        select.recv(&self.announcements);
+        for channel in self.channels.iter().filter(|c| c.state == ChannelState::Open) {
+            select.recv(&channel.input.data);
         }
-        let selected = match deadline {
-            Some(deadline) => {
-                select.select_deadline(deadline).map_err(|_| GateEvent::DeadlineReached)?
-            }
-            None => select.select(),
+        let woken = match at {
+            Some(at) => select.ready_deadline(at).ok(),
+            None => Some(select.ready()),
         };
-        match selected.index() {
-            0 => Err(selected
-                .recv(interrupt)
-                .map_or(GateEvent::InterruptClosed, GateEvent::Interrupt)),
-            index => {
-                let channel = open[index - 1];
-                let received = selected.recv(&self.channels[channel].0);
-                Ok(received.map_or(Taken::Disconnected(channel), |m| Taken::Message(channel, m)))
-            }
+        if woken.is_none_or(|index| index == 0) {
+            self.calls_to_look = 0;
         }
-    }
-
-    fn control(&mut self, channel: usize, message: &Message<T>) {
-        let event = match message {
-            Message::Data(_) => return,
-            Message::Barrier(barrier) => Event::Barrier { channel, barrier: *barrier },
-            Message::Cancelled(checkpoint) => Event::Cancelled { channel, checkpoint: *checkpoint },
-            Message::End => {
-                self.channels[channel].1 = ChannelState::Closed;
-                self.ready.push_back(Ready::ChannelEnded(channel));
-                Event::Ended { channel }
-            }
-        };
-        for action in self.alignment.on(event) {
-            self.carry_out(action);
-        }
-    }
-
-    fn carry_out(&mut self, action: Action) {
-        match action {
-            Action::Block { channel } => {
-                self.channels[channel].1 = ChannelState::Blocked;
-                self.blocked_since.get_or_insert_with(Instant::now);
-                self.blocked_channels += 1;
-            }
-            Action::UnblockAll => {
-                for (_, state) in &mut self.channels {
-                    if *state == ChannelState::Blocked {
-                        *state = ChannelState::Open;
-                    }
-                }
-            }
-            Action::Snapshot(barrier) => {
-                let stats = self.take_stats();
-                self.ready.push_back(Ready::Barrier(barrier, stats));
-            }
-            Action::Abort { checkpoint, cause } => {
-                self.take_stats();
-                self.ready.push_back(Ready::Aborted(checkpoint, cause));
-            }
-            Action::End => self.ready.push_back(Ready::End),
-        }
-    }
-
-    fn take_stats(&mut self) -> AlignmentStats {
-        let duration = self.blocked_since.take().map_or(Duration::ZERO, |since| since.elapsed());
-        AlignmentStats { duration, blocked_channels: std::mem::take(&mut self.blocked_channels) }
     }
 }
 
@@ -279,20 +354,9 @@ fn look<T, I>(interrupt: &Receiver<I>, deadline: Option<Instant>) -> Option<Gate
     }
 }
 
-impl<T, I> From<Ready> for GateEvent<T, I> {
-    fn from(ready: Ready) -> Self {
-        match ready {
-            Ready::Barrier(barrier, stats) => Self::Barrier(barrier, stats),
-            Ready::Aborted(checkpoint, cause) => Self::Aborted { checkpoint, cause },
-            Ready::ChannelEnded(channel) => Self::ChannelEnded { channel },
-            Ready::End => Self::End,
-        }
-    }
-}
-
 impl<T> fmt::Debug for InputGate<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let states: Vec<_> = self.channels.iter().map(|(_, state)| state).collect();
+        let states: Vec<_> = self.channels.iter().map(|channel| channel.state).collect();
         f.debug_struct("InputGate").field("channels", &states).finish_non_exhaustive()
     }
 }

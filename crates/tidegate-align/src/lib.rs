@@ -80,9 +80,11 @@
 #![forbid(unsafe_code)]
 
 mod alignment;
+mod channel;
 mod event;
 mod gate;
 
 pub use alignment::Alignment;
-pub use event::{AbortCause, Action, Actions, AlignmentMode, Event, Message};
+pub use channel::{Disconnected, Inputs, Output, channels};
+pub use event::{AbortCause, Action, Actions, AlignmentMode, Event, Message, Progress};
 pub use gate::{AlignmentStats, GateEvent, InputGate};

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use tidegate_coordinator::{
-    Action, CheckpointPaths, Coordinator, Event, JobInfo, JobStatus, Topology, discard,
-    next_checkpoint_id, remove_abandoned, survey,
+    Action, CheckpointPaths, CompletedCheckpoint, Coordinator, Event, JobInfo, JobStatus, Topology,
+    discard, next_checkpoint_id, remove_abandoned, survey,
 };
 use tidegate_runtime::config::JobConfig;
 use tidegate_runtime::control::JobEntry;
 use tidegate_store::{OwnerInfo, storage_for_uri};
-use tidegate_types::{AttemptId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 /// Ends the run as `status`. Gives the URI of its newest checkpoint, if one is kept.
 pub(crate) fn settle(
     entry: &JobEntry,
-    since: AttemptId,
+    since: CheckpointId,
     config: &JobConfig,
     status: JobStatus,
 ) -> Result<Option<String>> {
@@ -47,6 +47,6 @@ pub(crate) fn settle(
             discard(&*storage, &paths, &discarded)?;
         }
     }
-    let newest = coordinator.latest_completed().map(|completed| completed.checkpoint());
+    let newest = coordinator.latest_completed().map(CompletedCheckpoint::checkpoint);
     Ok(newest.map(|newest| format!("{}/{}", storage.uri(), paths.checkpoint(newest))))
 }

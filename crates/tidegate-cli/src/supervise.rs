@@ -20,7 +20,7 @@ use tidegate_runtime::control::{
 };
 use tidegate_runtime::restart::{RestartBackoff, RestartDecision};
 use tidegate_runtime::run_options::{RunOptions, RunRecovery};
-use tidegate_types::AttemptId;
+use tidegate_types::{AttemptId, CheckpointId};
 
 use crate::failure::Failure;
 use crate::output::{note, printable};
@@ -71,8 +71,8 @@ pub(crate) fn supervise(program: &JobProgram, mut options: RunOptions) -> Result
 
 struct CrashedJob {
     entry: JobEntry,
-    /// The run's first attempt.
-    since: AttemptId,
+    /// The first checkpoint and the first attempt of the run.
+    since: (CheckpointId, AttemptId),
     config: JobConfig,
     backoff: RestartBackoff,
 }
@@ -85,7 +85,10 @@ impl CrashedJob {
         })?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let backoff = RestartBackoff::new(config.restart_strategy, u64::from(now.subsec_nanos()));
-        Ok(Self { since: AttemptId::new(entry.attempt), entry, config, backoff })
+        let first = CheckpointId::new(entry.first_checkpoint).with_context(|| {
+            format!("job {} does not say which checkpoints it took", entry.job_id)
+        })?;
+        Ok(Self { since: (first, AttemptId::new(entry.attempt)), entry, config, backoff })
     }
 
     /// How long to wait before the next start; or why there is none.
@@ -106,7 +109,8 @@ impl CrashedJob {
     fn recovery(&self) -> RunRecovery {
         RunRecovery {
             job_id: self.entry.job_id.clone(),
-            since_attempt: self.since.get(),
+            since_checkpoint: self.since.0.get(),
+            since_attempt: self.since.1.get(),
             restarts: self.backoff.restarts(),
         }
     }
@@ -118,7 +122,7 @@ impl CrashedJob {
 
     /// Does with the checkpoints what the program would have done; gives the exit code.
     fn end(&self, status: JobStatus) -> u8 {
-        match settle(&self.entry, self.since, &self.config, status) {
+        match settle(&self.entry, self.since.0, &self.config, status) {
             Ok(Some(newest)) => {
                 note(&format!("{self}: to go on from its newest checkpoint: -s {newest}"));
             }
@@ -163,6 +167,7 @@ impl CrashedJob {
             job_name: self.entry.job_name.clone(),
             checkpoint_directory: self.entry.checkpoint_directory.clone(),
             attempt: AttemptId::new(self.entry.attempt),
+            first_checkpoint: self.since.0,
             started_at_ms: self.entry.started_at_ms,
             supervisor_process_id: None,
         };

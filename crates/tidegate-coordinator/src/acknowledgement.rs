@@ -22,8 +22,15 @@ pub struct Acknowledgement {
 /// What one subtask's part of a checkpoint took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SubtaskStats {
-    /// From the first barrier to the last.
+    /// From the trigger to the first barrier, or its announcement, at this subtask.
+    pub start_delay: Duration,
+    /// From the first barrier, or its announcement, to the last.
     pub alignment: Duration,
+    /// Bytes of the records that were processed during the alignment, as they lie in memory; what
+    /// they point to is not counted.
+    pub processed_in_alignment: u64,
+    /// Bytes of the records in flight that were written with the checkpoint.
+    pub persisted_in_alignment: u64,
     /// The part on the task's own thread: how long no record was processed.
     pub synchronous: Duration,
     /// The part on another thread.

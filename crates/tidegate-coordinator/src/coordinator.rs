@@ -353,13 +353,13 @@ impl Coordinator {
         if pending.has(position) {
             return AcknowledgeOutcome::Duplicate;
         }
-        let Acknowledgement { operators, stats, .. } = acknowledgement;
+        let Acknowledgement { task, subtask, operators, stats, .. } = acknowledgement;
         let mut length = 0_u64;
         for (_, _, state) in &operators {
             length = length.saturating_add(state.length());
             shared_files(state).for_each(|file| self.registry.register(id, file));
         }
-        self.statistics.part(id, &stats, length);
+        self.statistics.part(id, (task, subtask), &stats, length);
         pending.take(position, operators);
         if pending.missing() == 0 {
             AcknowledgeOutcome::Completed

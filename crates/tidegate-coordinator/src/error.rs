@@ -169,10 +169,20 @@ pub enum RestoreError {
         /// The file, as the checkpoint refers to it.
         file: Box<str>,
     },
+    /// A checkpoint of another program holds output that was queued in a sender.
+    #[error(
+        "operator {operator} has queued output in the checkpoint, and only records on the way \
+         in can be restored; resume from an aligned checkpoint or a savepoint"
+    )]
+    QueuedOutput {
+        /// The operator.
+        operator: OperatorUid,
+    },
     /// Records in flight cannot be dealt out to another number of subtasks.
     #[error(
-        "operator {operator} has records in flight in the checkpoint: resume with its parallelism \
-         of {checkpoint} (not {job}), or from an aligned checkpoint or a savepoint"
+        "operator {operator} has records in flight in the checkpoint, which have no keys to be dealt \
+         out by: resume with its parallelism of {checkpoint} (not {job}), or from an aligned \
+         checkpoint or a savepoint"
     )]
     InFlight {
         /// The operator.

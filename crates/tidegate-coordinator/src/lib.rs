@@ -67,6 +67,7 @@ mod discard;
 mod dispose;
 mod error;
 mod event;
+mod in_flight;
 mod locate;
 mod maintain;
 mod paths;
@@ -93,6 +94,7 @@ pub use discard::{discard, discard_at};
 pub use dispose::{DisposeError, Disposed, dispose_savepoint};
 pub use error::{FileFault, FileProblem, PublishError, RestoreError, SkippedCheckpoint};
 pub use event::{Action, Discarded, Event, PendingPublication};
+pub use in_flight::{IN_FLIGHT, InFlightHead, InFlightSelection, registered_in_flight};
 pub use locate::{LocatedCheckpoint, locate, locate_in};
 pub use maintain::{Abandoned, next_checkpoint_id, remove_abandoned, remove_incomplete};
 pub use paths::{CheckpointPaths, savepoint_name};
@@ -104,7 +106,9 @@ pub use redistribute::{RestoredItem, RestoredList};
 pub use registry::SharedStateRegistry;
 pub use resolve::FileResolver;
 pub use retention::{Fate, JobStatus, fate};
-pub use statistics::{CheckpointStatistics, CheckpointStatus, Counts, Statistics};
+pub use statistics::{
+    CheckpointStatistics, CheckpointStatus, Counts, Statistics, SubtaskStatistics,
+};
 pub use survey::{NewestOwn, Survey, survey};
 pub use topology::{JobInfo, TaskTopology, Topology};
 pub use verify::{VerifyProgress, verify, verify_present, verify_present_with, verify_with};

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use tidegate_meta::CheckpointMetadata;
 use tidegate_types::{
-    ChannelStateHandle, Distribution, KeyGroupRange, KeyedStateHandle, ListStateHandle,
-    MaxParallelism, OperatorState, OperatorUid, RegisteredState, Subtask,
+    ChannelKind, ChannelStateHandle, Distribution, KeyGroupRange, KeyedStateHandle,
+    ListStateHandle, MaxParallelism, OperatorState, OperatorUid, RegisteredState, Subtask,
 };
 
+use crate::in_flight::are_keyed;
 use crate::redistribute::deal;
-use crate::{RestoreError, RestoredList, TaskTopology, Topology};
+use crate::{InFlightSelection, RestoreError, RestoredList, TaskTopology, Topology};
 
 /// How the state of a checkpoint is dealt out. Made once; asked by each subtask.
 #[derive(Clone, Debug)]
@@ -27,8 +28,11 @@ pub struct SubtaskRestore {
     pub keyed: Vec<(KeyedStateHandle, Vec<RegisteredState>)>,
     /// Each list of the operator, also without items for this subtask.
     pub lists: Vec<RestoredList>,
-    /// Its records in flight.
+    /// Where its records in flight lie, in the order in which they are to be processed, before
+    /// any other record.
     pub channels: Vec<ChannelStateHandle>,
+    /// Which of the records in `channels` are its own.
+    pub in_flight: InFlightSelection,
     /// The states that the operator had registered.
     pub registered: Vec<RegisteredState>,
     /// Whether it had processed all of its input.
@@ -80,13 +84,26 @@ impl RestorePlan {
         let keyed = states().flat_map(|state| &state.keyed);
         let mine = keyed.filter(|handle| handle.key_groups.intersection(key_groups).is_some());
         let own = operator.subtasks.iter().find(|(index, _)| *index == subtask.index());
-        let own = own.filter(|_| operator.parallelism == subtask.parallelism());
+        let unchanged = operator.parallelism == subtask.parallelism();
+        let own = own.filter(|_| unchanged);
+        let in_flight = match unchanged {
+            true => InFlightSelection::All,
+            false => InFlightSelection::KeyGroups {
+                max_parallelism: self.max_parallelism,
+                range: key_groups,
+            },
+        };
+        let channels = match unchanged {
+            true => own.map_or_else(Vec::new, |(_, state)| state.channels.clone()),
+            false => states().flat_map(|state| state.channels.iter().cloned()).collect(),
+        };
         let all_finished = operator.subtasks.len() == usize::from(operator.parallelism.get())
             && states().all(|state| state.finished);
         SubtaskRestore {
             keyed: mine.map(|handle| (handle.clone(), operator.registered.clone())).collect(),
             lists: lists(operator, subtask),
-            channels: own.map_or_else(Vec::new, |(_, state)| state.channels.clone()),
+            channels,
+            in_flight,
             registered: operator.registered.clone(),
             finished: all_finished || own.is_some_and(|(_, state)| state.finished),
         }
@@ -140,7 +157,11 @@ fn check(
             return Err(RestoreError::MixedDistribution { operator: uid(), state, first, other });
         }
     }
-    let in_flight = operator.subtasks.iter().any(|(_, state)| !state.channels.is_empty());
+    let mut channels = operator.subtasks.iter().flat_map(|(_, state)| &state.channels);
+    if channels.clone().any(|channel| channel.kind != ChannelKind::Input) {
+        return Err(RestoreError::QueuedOutput { operator: uid() });
+    }
+    let in_flight = channels.next().is_some() && !are_keyed(&operator.registered);
     if in_flight && operator.parallelism != task.parallelism {
         let (checkpoint, job) = (operator.parallelism, task.parallelism);
         return Err(RestoreError::InFlight { operator: uid(), checkpoint, job });

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tidegate_types::{Barrier, CheckpointId, SnapshotKind};
+use tidegate_types::{Barrier, CheckpointId, SnapshotKind, Subtask, TaskId};
 
 use crate::{AbortReason, AcknowledgeOutcome, SubtaskStats};
 
@@ -51,10 +51,23 @@ pub struct CheckpointStatistics {
     pub acknowledged: usize,
     /// The bytes of all state in it, files of earlier checkpoints included.
     pub state_length: u64,
-    /// The longest of all subtasks, each figure for itself; the sum of what they wrote.
+    /// The longest of all subtasks, each figure for itself; the sums of their bytes.
     pub slowest: SubtaskStats,
+    /// Each subtask that has acknowledged, in that order.
+    pub subtasks: Vec<SubtaskStatistics>,
     // On the coordinator's clock.
     started: Duration,
+}
+
+/// What one subtask's part of a checkpoint took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubtaskStatistics {
+    /// The task.
+    pub task: TaskId,
+    /// The subtask.
+    pub subtask: Subtask,
+    /// What it took.
+    pub stats: SubtaskStats,
 }
 
 /// How far a checkpoint has come.
@@ -99,6 +112,7 @@ impl Statistics {
             acknowledged: 0,
             state_length: 0,
             slowest: SubtaskStats::default(),
+            subtasks: Vec::new(),
             started: now,
         });
     }
@@ -114,13 +128,27 @@ impl Statistics {
         } += 1;
     }
 
-    pub(crate) fn part(&mut self, id: CheckpointId, stats: &SubtaskStats, length: u64) {
+    pub(crate) fn part(
+        &mut self,
+        id: CheckpointId,
+        (task, subtask): (TaskId, Subtask),
+        stats: &SubtaskStats,
+        length: u64,
+    ) {
         if let Some(entry) = self.entry(id) {
             let slowest = &mut entry.slowest;
+            slowest.start_delay = slowest.start_delay.max(stats.start_delay);
             slowest.alignment = slowest.alignment.max(stats.alignment);
+            for (sum, more) in [
+                (&mut slowest.processed_in_alignment, stats.processed_in_alignment),
+                (&mut slowest.persisted_in_alignment, stats.persisted_in_alignment),
+            ] {
+                *sum = sum.saturating_add(more);
+            }
             slowest.synchronous = slowest.synchronous.max(stats.synchronous);
             slowest.asynchronous = slowest.asynchronous.max(stats.asynchronous);
             slowest.written = slowest.written.saturating_add(stats.written);
+            entry.subtasks.push(SubtaskStatistics { task, subtask, stats: *stats });
             entry.acknowledged += 1;
             entry.state_length = entry.state_length.saturating_add(length);
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidegate_meta::CheckpointMetadata;
 use tidegate_store::CheckpointStorage;
-use tidegate_types::{AttemptId, FileReference, SnapshotKind};
+use tidegate_types::{CheckpointId, FileReference, SnapshotKind};
 
 use crate::locate::{locate_in, read_checkpoint, storage_error, uri};
 use crate::maintain::checkpoints;
@@ -84,14 +84,14 @@ fn in_job(reference: &FileReference) -> Option<&str> {
     }
 }
 
-/// Reads all complete checkpoints. Own ones are those of attempts from `since` on; without it, there
-/// are none.
+/// Reads all complete checkpoints. Own ones are those from `since` on, the first number that the run
+/// could give; without it, there are none.
 ///
 /// Fails when the storage does: whoever does not know all checkpoints must not delete anything.
 pub fn survey(
     storage: &Arc<dyn CheckpointStorage>,
     paths: &CheckpointPaths,
-    since: Option<AttemptId>,
+    since: Option<CheckpointId>,
 ) -> Result<Survey, RestoreError> {
     let mut survey = Survey::default();
     let failed = |source| storage_error(&uri(&**storage, &paths.job_directory()), source);
@@ -99,7 +99,7 @@ pub fn survey(
         match read_checkpoint(storage, paths.checkpoint(checkpoint)) {
             Ok(located) => {
                 let metadata = &located.metadata;
-                let is_own = since.is_some_and(|since| metadata.attempt >= since)
+                let is_own = since.is_some_and(|since| metadata.checkpoint >= since)
                     && metadata.kind != SnapshotKind::Savepoint;
                 if is_own {
                     survey.own.push(located);

@@ -9,6 +9,7 @@ use tidegate_types::{CheckpointId, Subtask, TaskId};
 
 use crate::cancel::CancelSource;
 use crate::error::TaskError;
+use crate::exchange::OutputRoom;
 use crate::graph::{Graph, Vertex};
 use crate::report::{Command, Report};
 use crate::snapshot::SnapshotThreads;
@@ -47,6 +48,8 @@ impl Attempt {
                     shared: Arc::clone(shared),
                     task,
                     subtask,
+                    operators: vertex.operators.clone(),
+                    room: OutputRoom::default(),
                     commands: receiver,
                     reports: reports_in.clone(),
                     cancel: cancel.clone(),
@@ -92,6 +95,11 @@ impl Attempt {
     /// Tells every task that a checkpoint is complete.
     pub(crate) fn completed(&self, checkpoint: CheckpointId) {
         self.tell_all(Command::Completed(checkpoint));
+    }
+
+    /// Tells every task that nobody waits for a checkpoint any more.
+    pub(crate) fn aborted(&self, checkpoint: CheckpointId) {
+        self.tell_all(Command::Aborted(checkpoint));
     }
 
     /// Tells every task to end, all being done.

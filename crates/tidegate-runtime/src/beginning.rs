@@ -35,7 +35,8 @@ pub(crate) struct Beginning {
     pub(crate) restored: Option<RestoredFrom>,
     /// Whether the job has run before, under this id.
     pub(crate) goes_on: bool,
-    next: CheckpointId,
+    /// The first number that is given to a checkpoint.
+    pub(crate) next: CheckpointId,
     own: Vec<Arc<CheckpointMetadata>>,
     foreign: Vec<Arc<CheckpointMetadata>>,
 }

@@ -1,7 +1,6 @@
 //! Cancellation of an attempt: wakes every task, also one that waits for room in a channel.
 
-use crossbeam::channel::{Receiver, Sender, bounded};
-use crossbeam::select;
+use crossbeam::channel::{Receiver, Select, Sender, bounded};
 use tidegate_state::CancelToken;
 
 use crate::error::TaskError;
@@ -50,11 +49,12 @@ impl Cancel {
         &self.token
     }
 
-    /// Waits for room in the channel, or for cancellation.
-    pub(crate) fn send<M>(&self, channel: &Sender<M>, message: M) -> Result<(), TaskError> {
-        select! {
-            send(channel, message) -> sent => sent.map_err(|_| TaskError::Cancelled),
-            recv(self.closed) -> _ => Err(TaskError::Cancelled),
-        }
+    /// Waits until the channel has a message, or for cancellation.
+    pub(crate) fn wait_for<M>(&self, channel: &Receiver<M>) -> Result<(), TaskError> {
+        let mut select = Select::new();
+        select.recv(channel);
+        select.recv(&self.closed);
+        select.ready();
+        self.check()
     }
 }

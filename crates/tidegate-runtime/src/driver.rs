@@ -251,9 +251,12 @@ impl Driver {
                 } else {
                     tracing::debug!(%checkpoint, "checkpoint aborted: {reason}");
                 }
+                if let Some(attempt) = attempt {
+                    attempt.aborted(checkpoint);
+                }
                 match (self.savepoints.aborted(checkpoint, &reason.to_string()), attempt) {
                     (Some(Afterwards::Stop { drain: false }), Some(attempt)) => attempt.resume(),
-                    (Some(Afterwards::Stop { drain: true }), _) => {
+                    (Some(Afterwards::Stop { drain: true }), Some(_)) => {
                         progress.end.get_or_insert(AttemptEnd::DrainedInVain);
                     }
                     _ => {}
@@ -406,7 +409,7 @@ mod tests {
         let (job_name, attempt) = ("test".to_owned(), AttemptId::new(1));
         let info = JobInfo { job_id, job_name, attempt };
         let coordinator = Coordinator::new(config, topology, info, CheckpointId::FIRST, None);
-        let started = Instant::now() - Duration::from_secs(1);
+        let started = Instant::now();
         let (_stop, stops) = unbounded();
         let mut driver = Driver {
             coordinator,
@@ -423,7 +426,10 @@ mod tests {
             savepoints: Savepoints::new(job_id, None),
             restored: None,
         };
-        driver.tell(Event::Tick);
+        // A millisecond after its start, a checkpoint is due.
+        while driver.coordinator.pending().count() == 0 {
+            driver.tell(Event::Tick);
+        }
         driver.tell(Event::Acknowledged(Acknowledgement {
             checkpoint: CheckpointId::FIRST,
             task: TaskId::new(0),

@@ -64,6 +64,33 @@ pub enum TaskError {
         /// What is wrong.
         fault: FileFault,
     },
+    /// A record in flight of the restored checkpoint cannot be read.
+    #[error(
+        "a record in flight to operator {operator} cannot be read; resume from another checkpoint"
+    )]
+    InFlightRecord {
+        /// The operator.
+        operator: OperatorUid,
+    },
+    /// The type of the records on an edge has changed since the checkpoint.
+    #[error(
+        "records in flight to operator {operator} are of type {checkpoint} in the checkpoint and \
+         {job} in the job; resume with the old type, or from an aligned checkpoint or a savepoint"
+    )]
+    InFlightType {
+        /// The operator.
+        operator: OperatorUid,
+        /// The type in the checkpoint.
+        checkpoint: Box<str>,
+        /// The type in the job.
+        job: Box<str>,
+    },
+    /// The barriers of a checkpoint did not all come.
+    #[error("the barriers did not all come: {cause}")]
+    Alignment {
+        /// What came instead.
+        cause: tidegate_align::AbortCause,
+    },
 }
 
 impl TaskError {

@@ -2,22 +2,24 @@
 //!
 //! Invariants: records, watermarks and barriers keep their order within each channel; a barrier
 //! and a watermark go to every channel, behind every record that was pushed before; a full
-//! channel blocks its sender, which is the back pressure.
+//! channel makes its sender wait between two records, which is the back pressure.
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use crossbeam::channel::Receiver;
 use parking_lot::Mutex;
-use tidegate_align::Message;
-use tidegate_types::{MaxParallelism, Parallelism, StateKey};
+use tidegate_align::{Disconnected, Inputs, Output, channels};
+use tidegate_types::{Barrier, CheckpointId, MaxParallelism, Parallelism, StateKey};
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
 use crate::push::{Lifecycle, Push};
 use crate::record::{Batch, Keyed, Record};
 use crate::snapshot::SnapshotBuilder;
+use crate::task::TaskContext;
 
 /// Records in one message.
 const BATCH_RECORDS: usize = 256;
@@ -26,26 +28,26 @@ const CHANNEL_MESSAGES: usize = 16;
 /// How long a record may wait for its batch to fill.
 const LINGER: Duration = Duration::from_millis(5);
 
-type Senders<T> = Vec<Sender<Message<Batch<T>>>>;
-type Receivers<T> = Vec<Receiver<Message<Batch<T>>>>;
+/// Batches without room for them at which a sender waits even in the middle of a record.
+const MOST_DEBT: usize = 64;
+
+type Senders<T> = Vec<Output<Batch<T>>>;
 
 /// All channels of one edge of the job graph, for one attempt. Each end is taken once.
 pub(crate) struct EdgeChannels<T> {
     outputs: Vec<Mutex<Option<Senders<T>>>>,
-    inputs: Vec<Mutex<Option<Receivers<T>>>>,
+    inputs: Vec<Mutex<Option<Inputs<Batch<T>>>>>,
 }
 
 impl<T: Send + 'static> EdgeChannels<T> {
     /// A channel from each of `up` senders to each of `down` receivers.
     pub(crate) fn connect(up: Parallelism, down: Parallelism) -> Arc<dyn Any + Send + Sync> {
         let mut outputs: Vec<Senders<T>> = (0..up.get()).map(|_| Vec::new()).collect();
-        let mut inputs: Vec<Receivers<T>> = (0..down.get()).map(|_| Vec::new()).collect();
-        for output in &mut outputs {
-            for input in &mut inputs {
-                let (sender, receiver) = bounded(CHANNEL_MESSAGES);
-                output.push(sender);
-                input.push(receiver);
-            }
+        let mut inputs = Vec::new();
+        for _ in 0..down.get() {
+            let (senders, receivers) = channels(usize::from(up.get()), CHANNEL_MESSAGES);
+            outputs.iter_mut().zip(senders).for_each(|(output, sender)| output.push(sender));
+            inputs.push(receivers);
         }
         Arc::new(Self {
             outputs: outputs.into_iter().map(|ends| Mutex::new(Some(ends))).collect(),
@@ -57,23 +59,44 @@ impl<T: Send + 'static> EdgeChannels<T> {
         self.outputs[usize::from(subtask)].lock().take().expect("one task takes its senders once")
     }
 
-    pub(crate) fn take_receivers(&self, subtask: u16) -> Receivers<T> {
+    pub(crate) fn take_receivers(&self, subtask: u16) -> Inputs<Batch<T>> {
         self.inputs[usize::from(subtask)].lock().take().expect("one task takes its receivers once")
     }
 }
 
+/// Whether a task's outputs have no room. Written and read by the task's own thread.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OutputRoom(Arc<AtomicBool>);
+
+impl OutputRoom {
+    /// Some channel may be full: the task is to wait before the next record.
+    pub(crate) fn is_short(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, short: bool) {
+        self.0.store(short, Ordering::Relaxed);
+    }
+}
+
 /// The end of a chain: buffers records for each receiver and sends them in batches.
+///
+/// It does not wait in the middle of a record, which could be the middle of a barrier's way: it
+/// sends in debt, says that room is short, and the task waits before its next record. Only one
+/// record that makes very many others waits in their midst.
 pub(crate) struct ChannelWriter<T> {
     channels: Senders<T>,
     buffers: Vec<Vec<Record<T>>>,
     last_flush: Instant,
     cancel: Cancel,
+    room: OutputRoom,
 }
 
 impl<T> ChannelWriter<T> {
-    pub(crate) fn new(channels: Senders<T>, cancel: Cancel) -> Self {
+    pub(crate) fn new(channels: Senders<T>, context: &TaskContext) -> Self {
         let buffers = channels.iter().map(|_| Vec::with_capacity(BATCH_RECORDS)).collect();
-        Self { channels, buffers, last_flush: Instant::now(), cancel }
+        let (cancel, room) = (context.cancel.clone(), context.room.clone());
+        Self { channels, buffers, last_flush: Instant::now(), cancel, room }
     }
 
     fn write(&mut self, target: usize, record: Record<T>) -> Result<(), TaskError> {
@@ -88,31 +111,60 @@ impl<T> ChannelWriter<T> {
         }
         let full = Vec::with_capacity(BATCH_RECORDS);
         let records = std::mem::replace(&mut self.buffers[target], full);
-        self.send(target, Message::Data(Batch::Records(records)))
+        self.send(target, Batch::Records(records))
     }
 
-    fn send(&self, target: usize, message: Message<Batch<T>>) -> Result<(), TaskError> {
-        match self.channels[target].try_send(message) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(message)) => self.cancel.send(&self.channels[target], message),
-            // The receiver has failed or was cancelled; its own report says why.
-            Err(TrySendError::Disconnected(_)) => Err(TaskError::Cancelled),
-        }
-    }
-
-    fn send_all(&mut self, message: impl Fn() -> Message<Batch<T>>) -> Result<(), TaskError> {
-        for target in 0..self.channels.len() {
-            self.send_buffer(target)?;
-            self.send(target, message())?;
+    fn send(&mut self, target: usize, batch: Batch<T>) -> Result<(), TaskError> {
+        let channel = &mut self.channels[target];
+        channel.send(batch).map_err(gone)?;
+        if !channel.has_room().map_err(gone)? {
+            self.room.set(true);
+            while channel.debt() > MOST_DEBT && !channel.has_room().map_err(gone)? {
+                self.cancel.wait_for(channel.credits())?;
+            }
         }
         Ok(())
     }
 
-    fn end(&self) {
-        for channel in &self.channels {
+    fn send_all(&mut self, batch: impl Fn() -> Batch<T>) -> Result<(), TaskError> {
+        for target in 0..self.channels.len() {
+            self.send_buffer(target)?;
+            self.send(target, batch())?;
+        }
+        Ok(())
+    }
+
+    fn barrier(&mut self, barrier: Barrier, announce: bool) -> Result<(), TaskError> {
+        for target in 0..self.channels.len() {
+            self.send_buffer(target)?;
+            let channel = &mut self.channels[target];
+            let sent = match announce {
+                true => channel.announced_barrier(barrier),
+                false => channel.barrier(barrier),
+            };
+            sent.map_err(gone)?;
+        }
+        Ok(())
+    }
+
+    fn cancelled(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.channels.iter_mut().try_for_each(|channel| channel.cancel(checkpoint)).map_err(gone)
+    }
+
+    fn room(&mut self, waiting: &mut Vec<Receiver<usize>>) -> Result<(), TaskError> {
+        for channel in &mut self.channels {
+            if !channel.has_room().map_err(gone)? {
+                waiting.push(channel.credits().clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        for channel in &mut self.channels {
             // Whoever was told to end first does not listen any more, and that is as well. Nothing
             // is in the channel: the final checkpoint's barrier was the last to go through it.
-            let _ = channel.try_send(Message::End);
+            let _ = channel.end();
         }
     }
 
@@ -123,6 +175,11 @@ impl<T> ChannelWriter<T> {
         }
         Ok(())
     }
+}
+
+/// The receiver has failed or was cancelled; its own report says why.
+fn gone(Disconnected: Disconnected) -> TaskError {
+    TaskError::Cancelled
 }
 
 /// Sends each record to the subtask that owns its key.
@@ -168,11 +225,16 @@ macro_rules! ends_in_channels {
                 None
             }
             fn watermark(&mut self, watermark: i64) -> Result<(), TaskError> {
-                self.writer.send_all(|| Message::Data(Batch::Watermark(watermark)))
+                self.writer.send_all(|| Batch::Watermark(watermark))
             }
             fn barrier(&mut self, snapshot: &mut SnapshotBuilder) -> Result<(), TaskError> {
-                let barrier = snapshot.barrier();
-                self.writer.send_all(|| Message::Barrier(barrier))
+                self.writer.barrier(snapshot.barrier(), snapshot.announces())
+            }
+            fn cancelled(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+                self.writer.cancelled(checkpoint)
+            }
+            fn room(&mut self, waiting: &mut Vec<Receiver<usize>>) -> Result<(), TaskError> {
+                self.writer.room(waiting)
             }
             fn flush(&mut self, now: Instant, idle: bool) -> Result<(), TaskError> {
                 self.writer.flush_buffers(now, idle)

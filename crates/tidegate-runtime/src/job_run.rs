@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
+use tidegate_align::AlignmentMode;
 use tidegate_connect::SinkOwnership;
 use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopology, Topology};
 use tidegate_meta::CheckpointMetadata;
@@ -11,7 +12,7 @@ use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
 use tidegate_store::storage_for_uri;
 use tidegate_types::{
-    AttemptId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
+    AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
 
 use crate::attempt::Attempt;
@@ -36,9 +37,11 @@ pub(crate) struct JobRun {
     name: String,
     job: JobId,
     attempt: AttemptId,
+    first_checkpoint: CheckpointId,
     graph: Graph,
     topology: Topology,
     backend: Arc<dyn StateBackend>,
+    alignment: AlignmentMode,
     allow_non_restored: bool,
     driver: Driver,
     backoff: RestartBackoff,
@@ -73,7 +76,7 @@ impl JobRun {
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
         let coordinator = beginning.coordinator(config, &topology);
-        let Beginning { info, place, restored, .. } = beginning;
+        let Beginning { info, place, restored, next, .. } = beginning;
         let backend = state_backend(config, &place)?;
         let storage = StorageThread::start();
         let started = Instant::now();
@@ -94,9 +97,11 @@ impl JobRun {
             name: name.to_owned(),
             job,
             attempt: info.attempt,
+            first_checkpoint: next,
             graph,
             topology,
             backend,
+            alignment: config.alignment(),
             allow_non_restored: options.allow_non_restored,
             driver,
             backoff: RestartBackoff::new(config.restart_strategy, random()),
@@ -111,6 +116,11 @@ impl JobRun {
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The first number that it gives to a checkpoint.
+    pub(crate) fn first_checkpoint(&self) -> CheckpointId {
+        self.first_checkpoint
     }
 
     pub(crate) fn attempt(&self) -> AttemptId {
@@ -202,6 +212,12 @@ impl JobRun {
         });
         let restore = restore.transpose()?;
         self.recover_sinks(restore.as_ref())?;
+        let begins_with = restore.as_ref().map(|restore| restore.checkpoint);
+        if begins_with.is_some_and(|it| self.driver.savepoints.last(it).is_some()) {
+            // The job has stopped with this savepoint; a task failed before it heard of that. What
+            // was left for it to do, the sinks have just done.
+            return Ok(AttemptEnd::Finished);
+        }
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -217,6 +233,7 @@ impl JobRun {
             paths: self.driver.place.paths.clone(),
             savepoints: self.driver.savepoints.places(),
             restore,
+            alignment: self.alignment,
         });
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));

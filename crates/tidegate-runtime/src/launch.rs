@@ -131,6 +131,7 @@ fn serve_control(
     status: Arc<StatusBoard>,
 ) -> Result<ControlServer, JobError> {
     let registration = JobRegistration {
+        first_checkpoint: run.first_checkpoint(),
         supervisor_process_id: supervisor,
         ..JobRegistration::current(run.job_id(), run.name(), run.checkpoint_uri(), run.attempt())
     };

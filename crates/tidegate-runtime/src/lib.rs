@@ -31,6 +31,7 @@ mod error;
 mod exchange;
 pub mod exit_status;
 mod graph;
+mod in_flight;
 mod job_run;
 mod keyed;
 mod launch;

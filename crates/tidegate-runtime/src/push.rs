@@ -6,6 +6,7 @@
 
 use std::time::Instant;
 
+use crossbeam::channel::Receiver;
 use tidegate_types::CheckpointId;
 
 use crate::error::TaskError;
@@ -25,6 +26,16 @@ pub(crate) trait Lifecycle {
     /// All records before the barrier have been pushed: add what belongs to the checkpoint.
     fn barrier(&mut self, snapshot: &mut SnapshotBuilder) -> Result<(), TaskError> {
         self.downstream().map_or(Ok(()), |next| next.barrier(snapshot))
+    }
+
+    /// There will be no snapshot for a checkpoint: tell the next tasks not to wait for it.
+    fn cancelled(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.downstream().map_or(Ok(()), |next| next.cancelled(checkpoint))
+    }
+
+    /// Adds what becomes ready when there is room again, for each channel that has none.
+    fn room(&mut self, waiting: &mut Vec<Receiver<usize>>) -> Result<(), TaskError> {
+        self.downstream().map_or(Ok(()), |next| next.room(waiting))
     }
 
     /// A batch is done (`idle`: and nothing else waits): send what has been held back.
@@ -84,6 +95,12 @@ impl<T> Lifecycle for Tee<T> {
     }
     fn barrier(&mut self, snapshot: &mut SnapshotBuilder) -> Result<(), TaskError> {
         self.each(|branch| branch.barrier(snapshot))
+    }
+    fn cancelled(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.each(|branch| branch.cancelled(checkpoint))
+    }
+    fn room(&mut self, waiting: &mut Vec<Receiver<usize>>) -> Result<(), TaskError> {
+        self.each(|branch| branch.room(waiting))
     }
     fn flush(&mut self, now: Instant, idle: bool) -> Result<(), TaskError> {
         self.each(|branch| branch.flush(now, idle))

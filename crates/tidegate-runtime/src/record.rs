@@ -16,12 +16,22 @@ pub(crate) struct Record<T> {
 
 /// What one message of a channel carries: many records at once, so that a record costs far less
 /// than a channel operation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Batch<T> {
     /// Records, in order.
     Records(Vec<Record<T>>),
     /// No record with an event time at or below this comes after it from this channel.
     Watermark(i64),
+}
+
+impl<T> Batch<T> {
+    /// Its records' bytes as they lie in memory.
+    pub(crate) fn weight(&self) -> u64 {
+        match self {
+            Self::Records(records) => size_of_val(records.as_slice()) as u64,
+            Self::Watermark(_) => 0,
+        }
+    }
 }
 
 /// A record on its way to the subtask that owns its key. The hash is computed once, by the sender.

@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Resume,
     /// The checkpoint is complete and durable.
     Completed(CheckpointId),
+    /// Nobody waits for the checkpoint any more.
+    Aborted(CheckpointId),
     /// All input is processed and all output is committed: end.
     Finish,
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
-use tidegate_types::{AttemptId, InvalidId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, InvalidId, JobId};
 
 use crate::config::ConfigError;
 use crate::process::parent_of;
@@ -43,7 +43,9 @@ pub struct RunOptions {
 pub struct RunRecovery {
     /// The job's id, 32 hexadecimal digits.
     pub job_id: String,
-    /// The first attempt of the run: checkpoints of that one and later ones are the run's own.
+    /// The first number that the run could give to a checkpoint: it and later ones are the run's own.
+    pub since_checkpoint: u64,
+    /// The first attempt of the run.
     pub since_attempt: u64,
     /// How often the program was started again.
     pub restarts: u32,
@@ -54,8 +56,8 @@ impl RunRecovery {
         self.job_id.parse().map_err(|error: InvalidId| unreadable(&error))
     }
 
-    pub(crate) fn since(&self) -> AttemptId {
-        AttemptId::new(self.since_attempt)
+    pub(crate) fn since(&self) -> CheckpointId {
+        CheckpointId::new(self.since_checkpoint).unwrap_or(CheckpointId::FIRST)
     }
 
     /// At least this many attempts were there before this one.
@@ -150,7 +152,12 @@ mod tests {
             overrides: vec![("a".to_owned(), "b = c".to_owned())],
             conf_dir: Some("/etc/tidegate".into()),
             take_over: true,
-            recovery: Some(RunRecovery { job_id: "ab".repeat(16), since_attempt: 3, restarts: 2 }),
+            recovery: Some(RunRecovery {
+                job_id: "ab".repeat(16),
+                since_checkpoint: 8,
+                since_attempt: 3,
+                restarts: 2,
+            }),
             supervisor_process_id: Some(17),
         };
         assert_eq!(RunOptions::from_json(&options.to_json().unwrap()).unwrap(), options);

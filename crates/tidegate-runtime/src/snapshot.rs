@@ -7,13 +7,18 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use tidegate_align::{AlignmentMode, AlignmentStats};
 use tidegate_coordinator::{Acknowledgement, SubtaskStats};
 use tidegate_state::SnapshotTarget;
-use tidegate_types::{Barrier, OperatorUid, RegisteredState, Subtask, SubtaskState, TaskId};
+use tidegate_types::{
+    Barrier, OperatorUid, RegisteredState, SnapshotKind, Subtask, SubtaskState, TaskId,
+};
 
 use crate::cancel::Cancel;
+use crate::driver::PATIENCE;
 use crate::error::TaskError;
+use crate::in_flight::ChannelJob;
 use crate::report::Report;
 use crate::task::AttemptContext;
 
@@ -37,12 +42,19 @@ pub(crate) struct OperatorSnapshot {
 /// Goes down a chain with the barrier and takes each operator's job.
 pub(crate) struct SnapshotBuilder {
     barrier: Barrier,
+    announces: bool,
     jobs: Vec<(OperatorUid, OperatorJob)>,
 }
 
 impl SnapshotBuilder {
-    pub(crate) fn new(barrier: Barrier) -> Self {
-        Self { barrier, jobs: Vec::new() }
+    pub(crate) fn new(barrier: Barrier, mode: AlignmentMode) -> Self {
+        let announces = mode.announces() && barrier.kind == SnapshotKind::Checkpoint;
+        Self { barrier, announces, jobs: Vec::new() }
+    }
+
+    /// Whether the barrier may overtake data on its way.
+    pub(crate) fn announces(&self) -> bool {
+        self.announces
     }
 
     pub(crate) fn barrier(&self) -> Barrier {
@@ -54,7 +66,7 @@ impl SnapshotBuilder {
     }
 
     pub(crate) fn finish(self, origin: SnapshotOrigin) -> TaskSnapshot {
-        TaskSnapshot { barrier: self.barrier, jobs: self.jobs, origin }
+        TaskSnapshot { barrier: self.barrier, jobs: self.jobs, channels: None, origin }
     }
 }
 
@@ -63,7 +75,10 @@ impl SnapshotBuilder {
 pub(crate) struct SnapshotOrigin {
     pub(crate) task: TaskId,
     pub(crate) subtask: Subtask,
+    pub(crate) start_delay: Duration,
     pub(crate) alignment: Duration,
+    /// Bytes of the records that were processed during the alignment.
+    pub(crate) processed: u64,
     pub(crate) synchronous: Duration,
 }
 
@@ -71,13 +86,37 @@ pub(crate) struct SnapshotOrigin {
 pub(crate) struct TaskSnapshot {
     barrier: Barrier,
     jobs: Vec<(OperatorUid, OperatorJob)>,
+    /// Records in flight, and the operator whose they are.
+    channels: Option<(OperatorUid, ChannelJob)>,
     origin: SnapshotOrigin,
+}
+
+impl TaskSnapshot {
+    pub(crate) fn barrier(&self) -> Barrier {
+        self.barrier
+    }
+
+    /// Adds what the barrier had overtaken, when that is known.
+    pub(crate) fn with_channels(
+        mut self,
+        operator: OperatorUid,
+        channels: ChannelJob,
+        stats: AlignmentStats,
+    ) -> Self {
+        self.channels = Some((operator, channels));
+        self.origin.alignment = stats.duration;
+        self.origin.processed = stats.processed;
+        self
+    }
 }
 
 /// The snapshot threads of one attempt. A task's snapshots run in the order of their barriers.
 pub(crate) struct SnapshotThreads {
     queue: Option<Sender<TaskSnapshot>>,
     threads: Vec<JoinHandle<()>>,
+    // Carries nothing: it is closed when the last thread has ended.
+    ended: Receiver<()>,
+    patience: Duration,
 }
 
 /// Where tasks put their snapshots.
@@ -101,17 +140,22 @@ impl SnapshotThreads {
         cancel: &Cancel,
     ) -> Self {
         let (queue, jobs) = unbounded();
+        let (alive, ended) = bounded(0);
         let threads = (0..count)
             .map(|index| {
+                let alive: Sender<()> = alive.clone();
                 let (jobs, shared) = (jobs.clone(), Arc::clone(shared));
                 let (reports, cancel) = (reports.clone(), cancel.clone());
                 std::thread::Builder::new()
                     .name(format!("snapshot-{index}"))
-                    .spawn(move || work(&jobs, &shared, &reports, &cancel))
+                    .spawn(move || {
+                        let _alive = alive;
+                        work(&jobs, &shared, &reports, &cancel);
+                    })
                     .expect("the system has a thread for snapshots")
             })
             .collect();
-        Self { queue: Some(queue), threads }
+        Self { queue: Some(queue), threads, ended, patience: PATIENCE }
     }
 
     pub(crate) fn queue(&self) -> SnapshotQueue {
@@ -122,6 +166,11 @@ impl SnapshotThreads {
 impl Drop for SnapshotThreads {
     fn drop(&mut self) {
         self.queue = None;
+        if matches!(self.ended.recv_timeout(self.patience), Err(RecvTimeoutError::Timeout)) {
+            // What they still write is of no checkpoint, and removed when a job next runs there.
+            tracing::warn!("a snapshot is still being written: its storage does not answer");
+            return;
+        }
         for thread in self.threads.drain(..) {
             // A panic in there was reported as a decline by `work` or is the end of the attempt.
             let _ = thread.join();
@@ -190,16 +239,92 @@ fn run(
         let OperatorSnapshot { registered, state } = job(&context)?;
         operators.push((uid, registered, state));
     }
+    let mut persisted = 0;
+    if let Some((uid, job)) = snapshot.channels {
+        // The attempt is in the name, so that a superseded process can never overwrite.
+        let (origin, attempt) = (snapshot.origin, shared.attempt);
+        let name = format!("in-flight-{}-{}-{attempt}", origin.task.get(), origin.subtask.index());
+        let written = job(&context.target, &name)?;
+        persisted = written.length;
+        if !operators.iter().any(|(known, ..)| *known == uid) {
+            operators.push((uid.clone(), Vec::new(), SubtaskState::default()));
+        }
+        let (_, registered, state) =
+            operators.iter_mut().find(|(known, ..)| *known == uid).expect("it was just added");
+        registered.extend(written.registered);
+        state.channels = written.handles;
+    }
     Ok(Acknowledgement {
         checkpoint: snapshot.barrier.checkpoint,
         task: snapshot.origin.task,
         subtask: snapshot.origin.subtask,
         operators,
         stats: SubtaskStats {
+            start_delay: snapshot.origin.start_delay,
             alignment: snapshot.origin.alignment,
+            processed_in_alignment: snapshot.origin.processed,
+            persisted_in_alignment: persisted,
             synchronous: snapshot.origin.synchronous,
             asynchronous: started.elapsed(),
             ..SubtaskStats::default()
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_coordinator::CheckpointPaths;
+    use tidegate_state::MemoryStateBackend;
+    use tidegate_store::MemoryStorage;
+    use tidegate_types::{
+        AttemptId, CheckpointId, JobId, MaxParallelism, Parallelism, SnapshotKind,
+    };
+
+    use super::*;
+    use crate::cancel::CancelSource;
+
+    #[test]
+    fn nobody_waits_for_a_snapshot_that_hangs() {
+        let job = JobId::from_bytes([1; 16]);
+        let shared = Arc::new(AttemptContext {
+            job,
+            attempt: AttemptId::new(1),
+            max_parallelism: MaxParallelism::DEFAULT,
+            parallelism: vec![Parallelism::ONE],
+            edges: Vec::new(),
+            backend: Arc::new(MemoryStateBackend::with_max_state_size(1)),
+            storage: Arc::new(MemoryStorage::new()),
+            paths: CheckpointPaths::of_job(job),
+            savepoints: Arc::default(),
+            restore: None,
+            alignment: AlignmentMode::ExactlyOnce,
+        });
+        let (reports, _reports) = unbounded();
+        let (_source, cancel) = CancelSource::new();
+        let mut threads = SnapshotThreads::start(2, &shared, &reports, &cancel);
+        threads.patience = Duration::from_millis(20);
+        let (release, hangs) = bounded::<()>(0);
+        let (checkpoint, kind) = (CheckpointId::FIRST, SnapshotKind::Checkpoint);
+        let barrier = Barrier { checkpoint, kind, triggered_at_ms: 0 };
+        let mut snapshot = SnapshotBuilder::new(barrier, AlignmentMode::ExactlyOnce);
+        let uid = OperatorUid::new("hangs").unwrap();
+        snapshot.add(
+            uid,
+            Box::new(move |_| {
+                let _ = hangs.recv();
+                Ok(OperatorSnapshot::default())
+            }),
+        );
+        threads.queue().submit(snapshot.finish(SnapshotOrigin {
+            task: TaskId::new(0),
+            subtask: Subtask::new(0, Parallelism::ONE),
+            start_delay: Duration::ZERO,
+            alignment: Duration::ZERO,
+            processed: 0,
+            synchronous: Duration::ZERO,
+        }));
+        // It comes to its end here, though nothing was released.
+        drop(threads);
+        drop(release);
+    }
 }

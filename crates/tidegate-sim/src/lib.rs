@@ -8,6 +8,25 @@
 //!
 //! **It is not** a model of a file system: what a store makes of torn writes and unsynced bytes is
 //! that store's matter, and tested there.
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//! use tidegate_coordinator::ExternalizedCheckpointCleanup;
+//! use tidegate_sim::{Fault, Life, RunConfig, SimRun, SimStorage};
+//!
+//! let config = RunConfig {
+//!     retained: NonZeroU32::MIN,
+//!     max_concurrent: NonZeroU32::MIN,
+//!     tolerable_failures: 0,
+//!     cleanup: ExternalizedCheckpointCleanup::RetainOnCancellation,
+//! };
+//! let (mut run, storage) = (SimRun::new(config, 7), SimStorage::new(7));
+//! storage.plan(40, Fault::CrashWithin);
+//! assert_eq!(run.live(&storage, 5, None), Life::Crashed);
+//! // The power is back; what was complete is found.
+//! assert_eq!(run.live(&storage.restart(), 5, None), Life::Over);
+//! assert!(run.completed() >= 5);
+//! ```
 #![forbid(unsafe_code)]
 
 mod fault;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_coordinator::{
-    Action, CheckpointPaths, Coordinator, CoordinatorConfig, Discarded, Event,
+    Action, CheckpointPaths, CompletedCheckpoint, Coordinator, CoordinatorConfig, Discarded, Event,
     ExternalizedCheckpointCleanup, FailureReason, Fate, FileResolver, JobInfo, JobStatus,
     RestoreError, TaskTopology, Topology, discard, fate, next_checkpoint_id, publish_owned,
     remove_abandoned, survey,
@@ -162,7 +162,7 @@ impl<'a> Process<'a> {
         let failed = |source| RestoreError::Storage { path: "sim:".into(), source };
         let owner = OwnerInfo::current("simulated", 1);
         let hold = storage.own(&paths.job_directory(), &owner).map_err(failed)?;
-        let mut survey = survey(&storage, &paths, Some(AttemptId::new(1)))?;
+        let mut survey = survey(&storage, &paths, Some(CheckpointId::FIRST))?;
         let next = next_checkpoint_id(&*storage, &paths).map_err(failed)?;
         survey.newest_own()?;
         remove_abandoned(&*storage, &paths, &survey).map_err(failed)?;
@@ -194,7 +194,7 @@ impl<'a> Process<'a> {
 
     /// The tasks go on from the newest complete checkpoint.
     fn restore(&mut self) -> Result<(), StorageError> {
-        let newest = self.coordinator.latest_completed().map(|newest| newest.metadata());
+        let newest = self.coordinator.latest_completed().map(CompletedCheckpoint::metadata);
         let newest = newest.cloned().or_else(|| self.begun_with.clone());
         self.barriers.clear();
         let Some(metadata) = newest else {

@@ -307,8 +307,8 @@ fn nothing_appears_once_the_directory_is_taken_over(storage: &Storage) {
         let job = path(&format!("job-{round}"));
         let first = storage.own(&job, &OwnerInfo::current("first", 1)).expect("it is free");
         let start = Barrier::new(2);
-        let (before, published) = thread::scope(|scope| {
-            let publisher = scope.spawn(|| {
+        let (before, count) = thread::scope(|scope| {
+            let former = scope.spawn(|| {
                 start.wait();
                 let at = |n| job.join(&format!("chk-{n}/_metadata")).expect("a valid name");
                 (0..10_000).take_while(|n| first.publish(&at(*n), b"x").is_ok()).count()
@@ -318,13 +318,13 @@ fn nothing_appears_once_the_directory_is_taken_over(storage: &Storage) {
             let second = storage.take_over(&job, &OwnerInfo::current("second", 2));
             let second = second.expect("taken over from a living owner");
             let before = visible(storage, &job);
-            let published = publisher.join().expect("no panic");
+            let count = former.join().expect("no panic");
             drop(second);
-            (before, published)
+            (before, count)
         });
         let after = visible(storage, &job);
         assert_eq!(after, before, "round {round}: a superseded owner published");
-        assert!(published <= after, "round {round}: {published} published, {after} are there");
+        assert!(count <= after, "round {round}: {count} published, {after} are there");
     }
 }
 

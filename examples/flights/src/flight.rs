@@ -1,9 +1,10 @@
 //! One flight, as far as this job reads it.
 
-use tidegate::CsvRecord;
+use tidegate::{CsvRecord, rkyv};
 
-/// A scheduled departure.
-#[derive(Clone, Debug)]
+/// A scheduled departure. It can be part of an unaligned checkpoint, and so can be archived.
+#[derive(Clone, Debug, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[rkyv(crate = tidegate::rkyv)]
 pub(crate) struct Flight {
     pub(crate) origin: String,
     pub(crate) carrier: String,

@@ -44,7 +44,8 @@ const WINDOW_MS: i64 = 60_000;
 const LATENESS: Duration = Duration::from_secs(365 * 24 * 3_600);
 const ALARM_CM: u32 = 700;
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize, Debug, PartialEq)]
+#[rkyv(crate = tidegate::rkyv)]
 struct Reading {
     gauge: String,
     time_ms: i64,

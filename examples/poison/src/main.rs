@@ -9,6 +9,7 @@
 //!
 //! The file is taken away before it takes effect, so that it does so once. For every line of input
 //! there is one line `line,running_count`.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
@@ -37,10 +38,13 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tidegate::run("poison", move |job| build(job, arguments))
+    tidegate::run("poison", move |job| {
+        build(job, arguments);
+        Ok(())
+    })
 }
 
-fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
+fn build(job: &Job, arguments: Arguments) {
     let Arguments { input, output, rate, poison } = arguments;
     let lines = job.source("lines", FileSource::lines(input)).rate_limit(rate).stream();
     let counts = lines.key_by(|line: &String| line.clone()).process("count", move |states| {
@@ -54,10 +58,9 @@ fn build(job: &Job, arguments: Arguments) -> Result<(), UserError> {
         })
     });
     match output {
-        Some(directory) => drop(counts.sink("output", FileSink::new(directory))),
+        Some(directory) => counts.sink("output", FileSink::new(directory)),
         None => counts.print(),
     }
-    Ok(())
 }
 
 /// Does what the file says, if it is there and nobody is faster.

@@ -7,6 +7,7 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tidegate::{FileSink, FileSource, Job};
@@ -24,6 +25,9 @@ struct Arguments {
     /// Lines to read per second, over all subtasks; as fast as possible if left out.
     #[arg(long, value_name = "RECORDS_PER_SECOND")]
     rate: Option<NonZeroU64>,
+    /// Pause after each counted word, in microseconds: a slow output, to watch back pressure with.
+    #[arg(long, value_name = "MICROSECONDS", default_value_t = 0)]
+    output_delay: u64,
 }
 
 fn main() -> ExitCode {
@@ -35,17 +39,21 @@ fn main() -> ExitCode {
 }
 
 fn build(job: &Job, arguments: Arguments) {
+    let output_delay = Duration::from_micros(arguments.output_delay);
     let lines = job.source("lines", FileSource::lines(arguments.input));
     lines
         .rate_limit(arguments.rate)
         .stream()
         .flat_map(|line, words| split_words(&line, |word| words.emit(word)))
         .key_by(|word: &String| word.clone())
-        .process("count", |states| {
+        .process("count", move |states| {
             let count = states.value::<u64>("count")?;
             Ok(move |word: &String, _, out: &mut tidegate::ProcessContext<'_, _, _>| {
                 let seen = count.get()?.unwrap_or(0) + 1;
                 count.put(seen)?;
+                if !output_delay.is_zero() {
+                    std::thread::sleep(output_delay);
+                }
                 out.emit(format!("{word},{seen}"));
                 Ok(())
             })

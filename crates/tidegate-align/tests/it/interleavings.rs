@@ -1,161 +1,196 @@
-//! Three channels, two checkpoints, every script and every order in which messages can be read.
+//! Three channels, two checkpoints: every script, and every order in which its words can be read,
+//! announcements heard, timers run down and checkpoints given up. Above that size, random walks.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::time::Duration;
 
-use tidegate_align::{Action, Alignment, AlignmentMode, Event, Message};
-use tidegate_types::CheckpointId;
+use tidegate_align::AlignmentMode;
 
-use crate::barrier;
+use crate::world::{Script, Step, Word, World};
 
-type Script = &'static [Message<()>];
+const TIMED: AlignmentMode = AlignmentMode::AlignedWithTimeout { timeout: Duration::ZERO };
 
-/// What a sender may do with checkpoints 1 and 2: deliver, cancel or leave out each, and end.
-fn scripts() -> Vec<Vec<Message<()>>> {
-    let cancelled = |number| Message::Cancelled(CheckpointId::new(number).unwrap());
-    let data = Message::Data(());
+/// What a sender may do with checkpoints 1 and 2: deliver, cancel or leave out each; with data
+/// before, between and after them, and an end or none.
+fn scripts(barrier: fn(u64) -> Word, data: [bool; 3]) -> Vec<Script> {
+    let choices = |n| [None, Some(barrier(n)), Some(Word::Cancelled(n))];
     let mut scripts = Vec::new();
-    for first in [None, Some(Message::Barrier(barrier(1))), Some(cancelled(1))] {
-        for second in [None, Some(Message::Barrier(barrier(2))), Some(cancelled(2))] {
-            let mut script = vec![data];
+    for first in choices(1) {
+        for second in choices(2) {
+            let mut script = Vec::new();
+            script.extend(data[0].then_some(Word::Data));
             script.extend(first);
-            script.push(data);
+            script.extend(data[1].then_some(Word::Data));
             script.extend(second);
-            script.extend([data, Message::End]);
+            script.extend(data[2].then_some(Word::Data));
+            script.push(Word::End);
             scripts.push(script);
         }
     }
     scripts
 }
 
-/// Where a run stands. What was read follows from the positions.
-#[derive(Clone, PartialEq, Eq, Hash)]
-struct Run {
-    positions: [usize; 3],
-    blocked: [bool; 3],
-    snapshots: [u8; 2],
-    aborts: [u8; 2],
-    ended: bool,
-    alignment: Alignment,
+/// `cargo xtask soak` has the time for all of it.
+fn everything() -> bool {
+    std::env::var_os("TIDEGATE_EXHAUSTIVE").is_some()
 }
 
-/// Where the checkpoint with this number is counted.
-fn index_of(number: u64) -> usize {
-    usize::try_from(number).unwrap() - 1
+struct Explorer<'a> {
+    scripts: &'a [Script; 3],
+    mode: AlignmentMode,
+    give_up: Option<u64>,
+    /// Digests of the worlds that were visited.
+    seen: HashSet<u64>,
 }
 
-struct Explorer {
-    scripts: [Script; 3],
-    seen: HashSet<Run>,
-    finished: usize,
-}
-
-impl Explorer {
-    fn explore(&mut self, run: &Run) {
-        if !self.seen.insert(run.clone()) {
-            return;
+impl Explorer<'_> {
+    fn explore(&mut self, world: &World<3, 2>) {
+        let steps = world.steps(self.scripts, self.give_up);
+        // A timer and the coordinator may also stay silent: the end is where nothing else is left.
+        if !steps.iter().any(|step| matches!(step, Step::Take(_) | Step::Hear(_))) {
+            world.judge(self.scripts, self.mode);
         }
-        let readable = |channel: &usize| {
-            run.positions[*channel] < self.scripts[*channel].len() && !run.blocked[*channel]
-        };
-        let choices: Vec<usize> = (0..3).filter(readable).collect();
-        if choices.is_empty() {
-            self.check_end(run);
-            self.finished += 1;
-        }
-        for channel in choices {
-            let next = self.step(run.clone(), channel);
-            self.explore(&next);
-        }
-    }
-
-    fn step(&self, mut run: Run, channel: usize) -> Run {
-        let message = self.scripts[channel][run.positions[channel]];
-        run.positions[channel] += 1;
-        let event = match message {
-            Message::Data(()) => return run,
-            Message::Barrier(barrier) => Event::Barrier { channel, barrier },
-            Message::Cancelled(checkpoint) => Event::Cancelled { channel, checkpoint },
-            Message::End => Event::Ended { channel },
-        };
-        for action in run.alignment.on(event) {
-            match action {
-                Action::Block { channel } => run.blocked[channel] = true,
-                Action::UnblockAll => run.blocked = [false; 3],
-                Action::Snapshot(barrier) => {
-                    let number = barrier.checkpoint.get();
-                    self.check_cut(&run, number);
-                    run.snapshots[index_of(number)] += 1;
-                }
-                Action::Abort { checkpoint, .. } => {
-                    run.aborts[index_of(checkpoint.get())] += 1;
-                }
-                Action::End => run.ended = true,
-                other => panic!("{other:?}"),
+        for step in steps {
+            let mut next = world.clone();
+            next.step(self.scripts, step);
+            if self.seen.insert(BuildHasherDefault::<DefaultHasher>::default().hash_one(&next)) {
+                self.explore(&next);
             }
         }
-        run
     }
+}
 
-    /// A consistent cut: every channel stands right behind its barrier, or has ended without one.
-    fn check_cut(&self, run: &Run, number: u64) {
-        for channel in 0..3 {
-            let script = self.scripts[channel];
-            let position = script.iter().position(|m| *m == Message::Barrier(barrier(number)));
-            let expected = position.map_or(script.len(), |position| position + 1);
-            assert_eq!(run.positions[channel], expected, "channel {channel}: {:?}", self.scripts);
+/// Every choice of scripts up to a renaming of the channels, which the alignment treats alike.
+fn explore_all(mode: AlignmentMode, barrier: fn(u64) -> Word, data: [bool; 3]) -> usize {
+    let all = scripts(barrier, data);
+    // Announcements come in any order relative to everything else, which multiplies the orders.
+    let all_given_up = barrier(1) != Word::Announced(1) || everything();
+    let give_up: &[_] = if all_given_up { &[None, Some(1), Some(2)] } else { &[None] };
+    let mut states = 0;
+    for a in 0..all.len() {
+        for b in a..all.len() {
+            for c in b..all.len() {
+                let scripts = [all[a].clone(), all[b].clone(), all[c].clone()];
+                for give_up in give_up {
+                    let world = World::new(mode);
+                    let mut explorer = Explorer {
+                        scripts: &scripts,
+                        mode,
+                        give_up: *give_up,
+                        seen: HashSet::new(),
+                    };
+                    explorer.explore(&world);
+                    states += explorer.seen.len();
+                }
+            }
         }
     }
+    println!("{mode:?}: {states} states");
+    states
+}
 
-    fn check_end(&self, run: &Run) {
-        let lengths = self.scripts.map(<[_]>::len);
-        assert_eq!(run.positions, lengths, "stuck: {:?}", self.scripts);
-        assert!(run.ended && run.blocked == [false; 3]);
-        for number in 1..=2 {
-            let index = index_of(number);
-            let expected = u8::from(self.can_complete(number));
-            assert_eq!(run.snapshots[index], expected, "checkpoint {number}: {:?}", self.scripts);
-            assert!(run.snapshots[index] + run.aborts[index] <= 1, "settled twice");
-        }
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((z ^ (z >> 31)) % n as u64).unwrap()
     }
+}
 
-    /// By definition: somebody has the barrier, and whoever lacks it says nothing of it or of a
-    /// newer checkpoint before it ends.
-    fn can_complete(&self, number: u64) -> bool {
-        let has = |script: &Script| script.contains(&Message::Barrier(barrier(number)));
-        let silent = |script: &Script| {
-            script.iter().all(|message| match message {
-                Message::Barrier(barrier) => barrier.checkpoint.get() < number,
-                Message::Cancelled(checkpoint) => checkpoint.get() < number,
-                _ => true,
-            })
-        };
-        self.scripts.iter().any(has) && self.scripts.iter().all(|s| has(s) || silent(s))
+/// A script of up to six checkpoints: most delivered, announced or not, some left out or
+/// cancelled; data between them; usually an end.
+fn random_script(random: &mut Random) -> Script {
+    let mut script = Vec::new();
+    for n in 1..=6 {
+        script.extend((0..random.below(3)).map(|_| Word::Data));
+        script.extend(match random.below(12) {
+            0 => None,
+            1 => Some(Word::Cancelled(n)),
+            2..=5 => Some(Word::Barrier(n)),
+            _ => Some(Word::Announced(n)),
+        });
+    }
+    script.extend((0..random.below(3)).map(|_| Word::Data));
+    script.extend((random.below(8) > 0).then_some(Word::End));
+    script
+}
+
+// Five channels, six checkpoints. `TIDEGATE_SEED` repeats the walks of a failed run.
+#[test]
+fn random_walks_keep_the_cut_in_every_mode() {
+    let seed = std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        u64::from(now.subsec_nanos()) ^ now.as_secs()
+    });
+    println!("TIDEGATE_SEED={seed}");
+    let mut random = Random(seed);
+    let modes =
+        [AlignmentMode::ExactlyOnce, AlignmentMode::AtLeastOnce, AlignmentMode::Unaligned, TIMED];
+    for walk in 0..if everything() { 1_000_000 } else { 20_000 } {
+        let mode = modes[walk % modes.len()];
+        let scripts: [Script; 5] = std::array::from_fn(|_| random_script(&mut random));
+        let give_up = [None, Some(random.below(6) as u64 + 1)][random.below(2)];
+        let mut world = World::<5, 6>::new(mode);
+        loop {
+            let steps = world.steps(&scripts, give_up);
+            if !steps.iter().any(|step| matches!(step, Step::Take(_) | Step::Hear(_))) {
+                break;
+            }
+            world.step(&scripts, steps[random.below(steps.len())]);
+        }
+        world.judge(&scripts, mode);
     }
 }
 
 #[test]
-fn every_interleaving_of_every_script_keeps_the_cut() {
-    let scripts: Vec<Script> = scripts().into_iter().map(|script| &*script.leak()).collect();
-    let (mut runs, mut states) = (0, 0);
-    for a in &scripts {
-        for b in &scripts {
-            for c in &scripts {
-                let mut explorer =
-                    Explorer { scripts: [a, b, c], seen: HashSet::new(), finished: 0 };
-                explorer.explore(&Run {
-                    positions: [0; 3],
-                    blocked: [false; 3],
-                    snapshots: [0; 2],
-                    aborts: [0; 2],
-                    ended: false,
-                    alignment: Alignment::new(3, AlignmentMode::ExactlyOnce),
-                });
-                assert!(explorer.finished > 0);
-                runs += 1;
-                states += explorer.seen.len();
-            }
-        }
+fn every_interleaving_keeps_the_cut_exactly_once() {
+    let states = explore_all(AlignmentMode::ExactlyOnce, Word::Barrier, [true; 3]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+#[test]
+fn every_interleaving_loses_nothing_at_least_once() {
+    let states = explore_all(AlignmentMode::AtLeastOnce, Word::Barrier, [true; 3]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+// Over channels of the user's own, which announce nothing.
+#[test]
+fn every_interleaving_keeps_the_cut_unaligned_in_place() {
+    let states = explore_all(AlignmentMode::Unaligned, Word::Barrier, [true; 3]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+#[test]
+fn every_interleaving_keeps_the_cut_unaligned_and_announced() {
+    let states =
+        explore_all(AlignmentMode::Unaligned, Word::Announced, [true, everything(), false]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+#[test]
+fn every_interleaving_keeps_the_cut_with_a_timeout_at_any_instant() {
+    let states = explore_all(TIMED, Word::Barrier, [true, true, false]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+#[test]
+fn every_interleaving_keeps_the_cut_announced_and_with_a_timeout_at_any_instant() {
+    let states = explore_all(TIMED, Word::Announced, [true, everything(), false]);
+    assert!(states > 200_000, "only {states} states were visited");
+}
+
+#[test]
+fn every_interleaving_of_savepoints_is_aligned_in_every_mode() {
+    for mode in [AlignmentMode::Unaligned, TIMED] {
+        let states = explore_all(mode, Word::Savepoint, [true, true, false]);
+        assert!(states > 20_000, "only {states} states were visited");
     }
-    assert_eq!(runs, 729);
-    assert!(states > 50_000, "only {states} states were visited");
 }

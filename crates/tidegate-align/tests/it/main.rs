@@ -4,6 +4,8 @@
 mod document;
 mod gate;
 mod interleavings;
+mod overtaking;
+mod world;
 
 use tidegate_types::{Barrier, CheckpointId, SnapshotKind};
 

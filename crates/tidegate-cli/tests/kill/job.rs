@@ -18,6 +18,11 @@ pub(crate) struct Job {
     pub(crate) rate: Option<u64>,
     /// Options of `tidegate run`, such as `-p 3`.
     pub(crate) options: Vec<String>,
+    /// The pause after each word, in microseconds.
+    pub(crate) output_delay_us: u64,
+    /// Settings that go over the configuration file.
+    pub(crate) settings: Vec<String>,
+    pub(crate) parallelism: u16,
 }
 
 pub(crate) enum Outcome {
@@ -45,6 +50,9 @@ impl Job {
             log: directory.join("log"),
             rate: None,
             options: Vec::new(),
+            output_delay_us: 0,
+            settings: Vec::new(),
+            parallelism: 2,
         }
     }
 
@@ -125,9 +133,26 @@ impl Job {
         output.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
     }
 
+    /// The bytes of the records in flight in the newest checkpoint.
+    pub(crate) fn newest_in_flight(&self) -> u64 {
+        let Some(job) = self.resumable() else { return 0 };
+        let checkpoints = std::fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
+        let number = |path: &PathBuf| path.to_str()?.rsplit_once("chk-")?.1.parse::<u64>().ok();
+        let complete = checkpoints.filter(|path| path.join("_metadata").exists());
+        let newest = complete.max_by_key(number).expect("a completed checkpoint");
+        let bytes = std::fs::read(newest.join("_metadata")).unwrap();
+        let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata();
+        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
+        let channels = subtasks.flat_map(|(_, state)| &state.channels);
+        channels.map(|channel| channel.records.length()).sum()
+    }
+
     fn start(&self, resume: Option<PathBuf>) -> Child {
         let mut command = Command::new(programs().join("tidegate"));
-        command.arg("run").args(&self.options);
+        command.arg("run").arg("-p").arg(self.parallelism.to_string()).args(&self.options);
+        for setting in &self.settings {
+            command.arg("-D").arg(setting);
+        }
         if let Some(path) = resume {
             command.arg("-s").arg(path);
         }
@@ -144,6 +169,7 @@ impl Job {
         if let Some(rate) = self.rate {
             command.arg("--rate").arg(rate.to_string());
         }
+        command.arg("--output-delay").arg(self.output_delay_us.to_string());
         let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
         command
             .env("TIDEGATE_CONF_DIR", &self.configuration)

@@ -5,6 +5,7 @@
 //! `TIDEGATE_SEED` repeats the random choices of a failed run, which prints its seed.
 #![expect(clippy::unwrap_used, reason = "a test fails where it cannot go on")]
 
+mod alignment;
 mod input;
 mod job;
 #[path = "../common/programs.rs"]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::input::{Random, count_words, write_input};
 use crate::job::{Job, Outcome};
-use crate::{committed_lines, compare, seeds};
+use crate::{BUSY, committed_lines, compare, seeds};
 
 fn options(random: &mut Random) -> Vec<String> {
     let parallelism = random.within(1..=5).to_string();
@@ -20,7 +20,10 @@ fn storm(seed: u64) {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, random.within(10..=60));
+    // Native checkpoints of either backend.
+    let backends = ["state.backend.type: fs\n", "state.backend.type: memory\n", BUSY];
+    let settings = backends[usize::try_from(random.within(0..=2)).unwrap()];
+    let mut job = Job::new(directory.path(), &input, random.within(10..=60), settings);
     job.rate = Some(2_000);
     let mut resumed = 0;
     for _ in 0..random.within(3..=6) {

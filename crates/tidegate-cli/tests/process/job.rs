@@ -27,8 +27,8 @@ impl Place {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         fs::create_dir(path("input")).unwrap();
-        let lines: String = (0..LINES).map(|n| format!("line {}\n", n % DIFFERENT)).collect();
-        fs::write(path("input/lines"), lines).unwrap();
+        let lines: Vec<_> = (0..LINES).map(|n| format!("line {}", n % DIFFERENT)).collect();
+        fs::write(path("input/lines"), lines.join("\n")).unwrap();
         fs::create_dir(path("conf")).unwrap();
         fs::write(path("conf/tidegate.yaml"), "parallelism.default: 2\n").unwrap();
         let place = Self { directory, settings: Vec::new(), rate: Some(200), has_output: true };

@@ -54,6 +54,37 @@ fn a_job_that_crashes_before_its_first_checkpoint_starts_anew_under_its_id() {
     place.check_output();
 }
 
+// Both runs begin with the same attempt, so that it is no mark of whose a checkpoint is.
+#[test]
+fn a_crash_brings_back_what_was_asked_for_and_no_newer_checkpoint_of_another_run() {
+    let place = Place::new("RETAIN_ON_CANCELLATION");
+    let first = place.start(&[]);
+    place.wait_for_checkpoint(4);
+    first.signal(Signal::TERM);
+    first.ends_with(6);
+    let kept = place.complete();
+    let (older, newest) = (kept[0], kept[1]);
+    // A run of its own, from the older one, which ends before it has taken a checkpoint.
+    let asked = place.job_directory().unwrap().join(format!("chk-{older}"));
+    let second = place.start(&["-s", asked.to_str().unwrap()]);
+    second.wait_until_told("resumes from");
+    place.wait_for_checkpoint(newest);
+    second.signal(Signal::TERM);
+    second.ends_with(6);
+    let kept = place.complete();
+
+    let mut place = place
+        .with("execution.checkpointing.interval", "1 h")
+        .with("restart-strategy.type", "fixed-delay");
+    place.rate = None;
+    place.poison("abort");
+    let log = place.start(&["-s", asked.to_str().unwrap()]).ends_with(0);
+    assert!(log.contains("restart 1 in"), "{log}");
+    assert_eq!(log.matches(&format!("resumes from checkpoint {older}\n")).count(), 2, "{log}");
+    assert_eq!(place.complete(), kept, "nothing of the other runs is deleted");
+    place.check_output();
+}
+
 #[test]
 fn it_gives_up_says_so_and_does_with_the_checkpoints_what_the_table_says() {
     for (retention, kept) in [("NO_EXTERNALIZED_CHECKPOINTS", 0), ("DELETE_ON_CANCELLATION", 2)] {

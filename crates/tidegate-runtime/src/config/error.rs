@@ -86,6 +86,18 @@ pub enum ConfigError {
         /// Where that is.
         second_origin: Origin,
     },
+    /// Two settings do not go together.
+    #[error("{origin}: {key} does not go with {other}; {instead}")]
+    Contradiction {
+        /// Where the first was set.
+        origin: Origin,
+        /// The first.
+        key: &'static str,
+        /// The other, with its value.
+        other: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
     /// What stands behind `-D` is not `key=value`.
     #[error("-D {found:?}: write -D key=value")]
     BadOverride {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use tidegate_align::AlignmentMode;
 use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
 use tidegate_state_fs::{CompactionConfig, FsStateConfig};
 use tidegate_types::{MaxParallelism, Parallelism};
@@ -34,6 +35,14 @@ pub struct JobConfig {
     pub num_retained: NonZeroU32,
     /// `execution.checkpointing.interval`: no checkpoints are made unless set. Above zero.
     pub interval: Option<Duration>,
+    /// `execution.checkpointing.mode`.
+    pub mode: CheckpointingMode,
+    /// `execution.checkpointing.unaligned.enabled`: barriers overtake the records in flight, which
+    /// become part of the checkpoint. Only exactly once, and one checkpoint at a time.
+    pub unaligned: bool,
+    /// `execution.checkpointing.aligned-checkpoint-timeout`: with `unaligned`, how old a checkpoint
+    /// is before its barriers overtake. Zero: they do at once.
+    pub aligned_timeout: Duration,
     /// `execution.checkpointing.timeout`: 10 minutes unless set. Above zero.
     pub timeout: Duration,
     /// `execution.checkpointing.min-pause`, between the end of one and the start of the next.
@@ -60,6 +69,20 @@ impl JobConfig {
             incremental: self.incremental,
             overlay_max_bytes: self.fs_overlay_max_bytes,
             compaction: self.fs_compaction,
+        }
+    }
+
+    /// How barriers and data relate.
+    pub fn alignment(&self) -> AlignmentMode {
+        match (self.mode, self.unaligned) {
+            (CheckpointingMode::AtLeastOnce, _) => AlignmentMode::AtLeastOnce,
+            (CheckpointingMode::ExactlyOnce, false) => AlignmentMode::ExactlyOnce,
+            (CheckpointingMode::ExactlyOnce, true) if self.aligned_timeout.is_zero() => {
+                AlignmentMode::Unaligned
+            }
+            (CheckpointingMode::ExactlyOnce, true) => {
+                AlignmentMode::AlignedWithTimeout { timeout: self.aligned_timeout }
+            }
         }
     }
 
@@ -90,6 +113,9 @@ impl Default for JobConfig {
             memory_max_state_size: 5 << 20,
             num_retained: NonZeroU32::MIN,
             interval: None,
+            mode: CheckpointingMode::ExactlyOnce,
+            unaligned: false,
+            aligned_timeout: Duration::ZERO,
             timeout: Duration::from_mins(10),
             min_pause: Duration::ZERO,
             max_concurrent: NonZeroU32::MIN,
@@ -100,6 +126,16 @@ impl Default for JobConfig {
             max_parallelism: MaxParallelism::DEFAULT,
         }
     }
+}
+
+/// What a restored job may count on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CheckpointingMode {
+    /// Every record counts once.
+    ExactlyOnce,
+    /// Every record counts, some of them twice; no input waits for another during a checkpoint.
+    AtLeastOnce,
 }
 
 /// A state backend by its name.

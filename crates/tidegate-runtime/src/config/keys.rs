@@ -51,7 +51,7 @@ const ALL: &[Key] = &[
     key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
-    key(MODE, &[], "EXACTLY_ONCE"),
+    key(MODE, &[], "EXACTLY_ONCE or AT_LEAST_ONCE"),
     key(TIMEOUT, &[], POSITIVE_DURATION),
     key(MIN_PAUSE, &[], DURATION),
     key(MAX_CONCURRENT, &[], FROM_ONE),
@@ -132,8 +132,8 @@ pub(super) const EXPONENTIAL_ATTEMPTS: &str =
 pub(super) const PARALLELISM_DEFAULT: &str = "parallelism.default";
 pub(super) const MAX_PARALLELISM: &str = "pipeline.max-parallelism";
 
-pub(super) fn unknown(entry: Entry) -> Option<ConfigWarning> {
+pub(super) fn unknown(entry: Entry) -> ConfigWarning {
     let names = ALL.iter().flat_map(|key| key.deprecated.iter().copied().chain([key.name]));
     let nearest = nearest(&entry.key, names);
-    Some(ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest })
+    ConfigWarning::UnknownKey { origin: entry.origin, key: entry.key, nearest }
 }

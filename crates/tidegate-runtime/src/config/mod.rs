@@ -22,7 +22,7 @@ mod values;
 mod yaml;
 
 pub use error::{ConfigError, ConfigWarning};
-pub use job_config::{Backend, JobConfig};
+pub use job_config::{Backend, CheckpointingMode, JobConfig};
 pub use origin::Origin;
 pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
 pub use settings::Setting;
@@ -103,7 +103,28 @@ impl Configuration {
             }
         }
         config.restart_strategy = restart.finish(config.interval.is_some());
+        self.check_unaligned(&config)?;
         Ok(config)
+    }
+
+    /// Records that are captured for two checkpoints at a time, or that count twice anyway, are
+    /// in Flink refused as well.
+    fn check_unaligned(&self, config: &JobConfig) -> Result<(), ConfigError> {
+        let contradiction = |other, instead| ConfigError::Contradiction {
+            origin: self.origin(keys::UNALIGNED),
+            key: keys::UNALIGNED,
+            other,
+            instead,
+        };
+        if config.unaligned && config.mode == CheckpointingMode::AtLeastOnce {
+            let other = "execution.checkpointing.mode AT_LEAST_ONCE";
+            return Err(contradiction(other, "at least once no barrier waits: set it to false"));
+        }
+        if config.unaligned && config.max_concurrent.get() > 1 {
+            let other = "execution.checkpointing.max-concurrent-checkpoints above 1";
+            return Err(contradiction(other, "set one of them to its default"));
+        }
+        Ok(())
     }
 
     /// What was read and will have no effect. For the user to see.
@@ -124,7 +145,7 @@ impl Configuration {
 
     fn insert(&mut self, entry: Entry) -> Result<(), ConfigError> {
         let Some(Key { name, .. }) = keys::find(&entry.key) else {
-            self.warnings.extend(keys::unknown(entry));
+            self.warnings.push(keys::unknown(entry));
             return Ok(());
         };
         match self.entries.get(name) {

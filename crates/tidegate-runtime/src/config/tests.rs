@@ -72,7 +72,9 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
     (&["execution.checkpointing.num-retained", "state.checkpoints.num-retained"], "3", |c| {
         c.num_retained = NonZeroU32::new(3).unwrap();
     }),
-    (&["execution.checkpointing.mode"], "exactly-once", |_| {}),
+    (&["execution.checkpointing.mode"], "at-least-once", |c| {
+        c.mode = CheckpointingMode::AtLeastOnce;
+    }),
     (&["execution.checkpointing.timeout"], "2 min", |c| c.timeout = Duration::from_mins(2)),
     (&["execution.checkpointing.min-pause"], "7", |c| c.min_pause = Duration::from_millis(7)),
     (&["execution.checkpointing.max-concurrent-checkpoints"], "3", |c| {
@@ -88,16 +90,16 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
     ),
     (
         &["execution.checkpointing.unaligned.enabled", "execution.checkpointing.unaligned"],
-        "false",
-        |_| {},
+        "true",
+        |c| c.unaligned = true,
     ),
     (
         &[
             "execution.checkpointing.aligned-checkpoint-timeout",
             "execution.checkpointing.alignment-timeout",
         ],
-        "0 ms",
-        |_| {},
+        "3 ms",
+        |c| c.aligned_timeout = Duration::from_millis(3),
     ),
     (&["restart-strategy.type", "restart-strategy"], "fixed-delay", |c| {
         let delay = Duration::from_secs(1);
@@ -183,9 +185,11 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
             "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use fs",
         ),
         (
-            "execution.checkpointing.mode: AT_LEAST_ONCE",
-            "tidegate.yaml:1: execution.checkpointing.mode: \"AT_LEAST_ONCE\" is not built into \
-             this program yet; use EXACTLY_ONCE",
+            "execution.checkpointing.mode: AT_LEAST_ONCE\n\
+             execution.checkpointing.unaligned.enabled: true",
+            "tidegate.yaml:2: execution.checkpointing.unaligned.enabled does not go with \
+             execution.checkpointing.mode AT_LEAST_ONCE; at least once no barrier waits: set it to \
+             false",
         ),
         (
             "restart-strategy.type: forever",
@@ -193,9 +197,11 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
              none, fixed-delay, failure-rate or exponential-delay",
         ),
         (
-            "execution.checkpointing.unaligned: true",
-            "tidegate.yaml:1: execution.checkpointing.unaligned: \"true\" is not built into this \
-             program yet; write false: checkpoints are aligned",
+            "execution.checkpointing.unaligned: true\n\
+             execution.checkpointing.max-concurrent-checkpoints: 2",
+            "tidegate.yaml:1: execution.checkpointing.unaligned.enabled does not go with \
+             execution.checkpointing.max-concurrent-checkpoints above 1; set one of them to its \
+             default",
         ),
         (
             "state.backend: memory\nstate.backend.type: jobmanager",

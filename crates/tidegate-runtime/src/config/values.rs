@@ -9,7 +9,7 @@ use tidegate_types::{MaxParallelism, Parallelism};
 use crate::config::entries::{Entry, Value};
 use crate::config::keys::{self, Key};
 use crate::config::restart_settings::RestartSettings;
-use crate::config::{Backend, ConfigError, JobConfig};
+use crate::config::{Backend, CheckpointingMode, ConfigError, JobConfig};
 
 /// Why a text is not taken.
 enum Refusal {
@@ -75,7 +75,7 @@ fn set(
         }
         keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
         keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
-        keys::MODE => mode(text)?,
+        keys::MODE => config.mode = mode(text)?,
         keys::TIMEOUT => config.timeout = above_zero(duration(text))?,
         keys::MIN_PAUSE => config.min_pause = duration(text).ok_or(Refusal::NotAccepted)?,
         keys::MAX_CONCURRENT => config.max_concurrent = number(text).ok_or(Refusal::NotAccepted)?,
@@ -83,14 +83,10 @@ fn set(
             config.tolerable_failed = number(text).ok_or(Refusal::NotAccepted)?;
         }
         keys::RETENTION => config.retention = retention(text)?,
-        keys::UNALIGNED if switch(text)? => {
-            return Err(Refusal::NotYet("write false: checkpoints are aligned"));
+        keys::UNALIGNED => config.unaligned = switch(text)?,
+        keys::ALIGNED_TIMEOUT => {
+            config.aligned_timeout = duration(text).ok_or(Refusal::NotAccepted)?;
         }
-        keys::UNALIGNED => {}
-        keys::ALIGNED_TIMEOUT if above_zero(duration(text)).is_ok() => {
-            return Err(Refusal::NotYet("write 0 ms: checkpoints are aligned"));
-        }
-        keys::ALIGNED_TIMEOUT => drop(duration(text).ok_or(Refusal::NotAccepted)?),
         _ if name.starts_with(keys::RESTART_PREFIX) => {
             restart.set(name, text).ok_or(Refusal::NotAccepted)?;
         }
@@ -138,10 +134,10 @@ fn constant(text: &str) -> String {
     text.to_ascii_uppercase().replace('-', "_")
 }
 
-fn mode(text: &str) -> Result<(), Refusal> {
+fn mode(text: &str) -> Result<CheckpointingMode, Refusal> {
     match constant(text).as_str() {
-        "EXACTLY_ONCE" => Ok(()),
-        "AT_LEAST_ONCE" => Err(Refusal::NotYet("use EXACTLY_ONCE")),
+        "EXACTLY_ONCE" => Ok(CheckpointingMode::ExactlyOnce),
+        "AT_LEAST_ONCE" => Ok(CheckpointingMode::AtLeastOnce),
         _ => Err(Refusal::NotAccepted),
     }
 }

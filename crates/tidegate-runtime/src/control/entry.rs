@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tidegate_types::{AttemptId, JobId};
+use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 /// What a job says of itself when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct JobRegistration {
     pub checkpoint_directory: String,
     /// The attempt with which it starts.
     pub attempt: AttemptId,
+    /// The number of the first checkpoint that it can take.
+    pub first_checkpoint: CheckpointId,
     /// When it started: milliseconds since the Unix epoch.
     pub started_at_ms: u64,
     /// The `tidegate run` that starts the job's program again if it crashes.
@@ -36,6 +38,7 @@ impl JobRegistration {
             job_name: job_name.to_owned(),
             checkpoint_directory,
             attempt,
+            first_checkpoint: CheckpointId::FIRST,
             started_at_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
             supervisor_process_id: None,
         }
@@ -62,6 +65,9 @@ pub struct JobEntry {
     /// The attempt with which it started.
     #[serde(default)]
     pub attempt: u64,
+    /// The number of the first checkpoint that it can take; zero if a program does not tell.
+    #[serde(default)]
+    pub first_checkpoint: u64,
     /// The `tidegate run` that starts the job's program again if it crashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<ProcessIdentity>,
@@ -113,6 +119,7 @@ impl JobEntry {
             started_at_ms: job.started_at_ms,
             checkpoint_directory: job.checkpoint_directory,
             attempt: job.attempt.get(),
+            first_checkpoint: job.first_checkpoint.get(),
             supervisor: job.supervisor_process_id.and_then(ProcessIdentity::of),
             path,
         }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use tidegate_state::{KeyedState, StateError};
+use tidegate_state::{KeyedState, StateError, StateValue};
 use tidegate_types::StateKey;
 
 use super::Stream;
 use crate::error::UserError;
 use crate::exchange::{ChannelWriter, EdgeChannels, KeyBy};
+use crate::in_flight::Codec;
 use crate::keyed::{KeyedOperator, KeyedProcess, ProcessContext, StateSetup};
 use crate::record::{Data, Keyed};
 use crate::task::{GateTask, TaskBody};
@@ -18,7 +19,7 @@ pub struct KeyedStream<K, T> {
     key_of: Arc<dyn Fn(&T) -> K + Send + Sync>,
 }
 
-impl<K: StateKey, T: Data> KeyedStream<K, T> {
+impl<K: StateKey, T: StateValue> KeyedStream<K, T> {
     pub(super) fn new(stream: Stream<T>, key_of: Arc<dyn Fn(&T) -> K + Send + Sync>) -> Self {
         Self { stream, key_of }
     }
@@ -55,8 +56,9 @@ impl<K: StateKey, T: Data> KeyedStream<K, T> {
             let keyed = KeyedState::open(backend, &backend_context, restored)?;
             let down = outlet.build(context)?;
             let operator = KeyedOperator::new(uid.clone(), keyed, &setup, down)?;
-            let channels = context.edge(edge).take_receivers(context.subtask.index());
-            Ok(Box::new(GateTask::new(channels, Box::new(operator))) as Box<dyn TaskBody>)
+            let inputs = context.edge(edge).take_receivers(context.subtask.index());
+            let task = GateTask::new(inputs, Box::new(operator), Codec::keyed(), context)?;
+            Ok(Box::new(task) as Box<dyn TaskBody>)
         });
         let uid = out.graph.lock().add_operator(out.outlet.task, uid);
         assert!(late.set(uid).is_ok(), "set once");
@@ -71,7 +73,7 @@ impl<K: StateKey, T: Data> KeyedStream<K, T> {
                 }),
                 max_parallelism: context.shared.max_parallelism,
                 parallelism: context.shared.parallelism[to.get() as usize],
-                writer: ChannelWriter::new(channels, context.cancel.clone()),
+                writer: ChannelWriter::new(channels, context),
             }))
         });
         out

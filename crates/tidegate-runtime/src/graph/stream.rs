@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_connect::{SinkFactory, TwoPhaseSink};
+use tidegate_state::StateValue;
 use tidegate_types::StateKey;
 
 use super::{KeyedStream, Outlet, SharedGraph, SinkHook};
 use crate::exchange::{ChannelWriter, EdgeChannels, Rebalance};
+use crate::in_flight::Codec;
 use crate::operators::{AssignTimestamps, Emitter, Filter, FlatMap, Map, Print};
 use crate::push::Push;
 use crate::record::Data;
@@ -67,24 +69,33 @@ impl<T: Data> Stream<T> {
         })
     }
 
-    /// Sends each record to the subtask that owns its key.
+    /// Sends each record to the subtask that owns its key. On its way it may become part of an
+    /// unaligned checkpoint; so its type is one that could be state ([`StateValue`]).
     pub fn key_by<K: StateKey>(
         &self,
         key_of: impl Fn(&T) -> K + Send + Sync + 'static,
-    ) -> KeyedStream<K, T> {
+    ) -> KeyedStream<K, T>
+    where
+        T: StateValue,
+    {
         KeyedStream::new(self.clone(), Arc::new(key_of))
     }
 
-    /// Spreads the records evenly over the subtasks of a new task.
-    pub fn rebalance(&self) -> Self {
+    /// Spreads the records evenly over the subtasks of a new task. On its way a record may become
+    /// part of an unaligned checkpoint; so its type is one that could be state ([`StateValue`]).
+    pub fn rebalance(&self) -> Self
+    where
+        T: StateValue,
+    {
         let out = self.new_task(EdgeChannels::<T>::connect, |edge, context, outlet| {
-            let channels = context.edge::<T>(edge).take_receivers(context.subtask.index());
-            Ok(Box::new(GateTask::new(channels, outlet.build(context)?)) as Box<dyn TaskBody>)
+            let inputs = context.edge::<T>(edge).take_receivers(context.subtask.index());
+            let task = GateTask::new(inputs, outlet.build(context)?, Codec::plain(), context)?;
+            Ok(Box::new(task) as Box<dyn TaskBody>)
         });
         let edge = out.1;
         self.outlet.add(move |context| {
             let channels = context.edge::<T>(edge).take_senders(context.subtask.index());
-            let writer = ChannelWriter::new(channels, context.cancel.clone());
+            let writer = ChannelWriter::new(channels, context);
             Ok(Box::new(Rebalance { next: usize::from(context.subtask.index()), writer }))
         });
         out.0

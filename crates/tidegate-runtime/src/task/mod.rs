@@ -8,18 +8,20 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crossbeam::channel::{Receiver, Sender};
-use tidegate_coordinator::{CheckpointPaths, FileResolver, RestorePlan};
+use tidegate_align::AlignmentMode;
+use tidegate_coordinator::{CheckpointPaths, FileResolver, IN_FLIGHT, RestorePlan};
 use tidegate_state::{
     KeyedContext, RestoredFile, RestoredKeyedState, StateBackend, StateError, StateSource,
 };
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{
-    AttemptId, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism,
-    SharedFile, StateHandle, Subtask, TaskId,
+    AttemptId, Barrier, CheckpointId, JobId, KeyGroupRange, MaxParallelism, OperatorUid,
+    Parallelism, SharedFile, StateHandle, Subtask, TaskId,
 };
 
 use crate::cancel::Cancel;
 use crate::error::TaskError;
+use crate::exchange::OutputRoom;
 use crate::lists::restored_items;
 use crate::report::{Command, Report};
 use crate::savepoints::SavepointPlaces;
@@ -42,6 +44,8 @@ pub(crate) struct AttemptContext {
     pub(crate) paths: CheckpointPaths,
     pub(crate) savepoints: Arc<SavepointPlaces>,
     pub(crate) restore: Option<Restore>,
+    /// How barriers and data relate.
+    pub(crate) alignment: AlignmentMode,
 }
 
 /// What an attempt starts from.
@@ -71,6 +75,10 @@ pub(crate) struct TaskContext {
     pub(crate) shared: Arc<AttemptContext>,
     pub(crate) task: TaskId,
     pub(crate) subtask: Subtask,
+    /// The operators of the task, the first one first.
+    pub(crate) operators: Vec<OperatorUid>,
+    /// Whether there is room for what the task sends.
+    pub(crate) room: OutputRoom,
     pub(crate) commands: Receiver<Command>,
     pub(crate) reports: Sender<Report>,
     pub(crate) cancel: Cancel,
@@ -110,6 +118,9 @@ impl TaskContext {
                 }
             };
             let may_be_shared = *may_be_shared;
+            // Records in flight are registered beside the state, and are none.
+            let registered = registered.into_iter().filter(|state| &*state.name != IN_FLIGHT);
+            let registered = registered.collect();
             Ok(RestoredKeyedState { handle, manifest, registered, shared, may_be_shared })
         });
         Ok((context, restored.collect::<Result<_, TaskError>>()?))
@@ -130,4 +141,10 @@ pub(crate) type TaskFactory =
 pub(crate) fn wall_clock_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// How long ago a checkpoint was triggered. All tasks run on the clock that triggered it.
+pub(crate) fn age(barrier: &Barrier) -> Duration {
+    let now_ms = wall_clock_ms().unsigned_abs();
+    Duration::from_millis(now_ms.saturating_sub(barrier.triggered_at_ms))
 }

@@ -8,13 +8,13 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::RecvTimeoutError;
+use crossbeam::channel::{Receiver, RecvTimeoutError, Select, TryRecvError};
 use parking_lot::Mutex;
 use tidegate_connect::{BoxedReader, ConnectError, Poll, RateLimiter, SplitSource};
 use tidegate_state::list_handle;
 use tidegate_types::{Barrier, Distribution, OperatorUid};
 
-use super::{TaskBody, TaskContext, wall_clock_ms};
+use super::{TaskBody, TaskContext, age, wall_clock_ms};
 use crate::error::TaskError;
 use crate::lists::restored_items;
 use crate::push::Push;
@@ -22,8 +22,12 @@ use crate::record::{LAST_WATERMARK, NO_TIMESTAMP, Record};
 use crate::report::{Command, Report};
 use crate::snapshot::{OperatorSnapshot, SnapshotBuilder, SnapshotOrigin};
 
-/// Records read between two looks at the commands.
+/// Records read between two looks at the commands, at most.
 const POLL_RECORDS: usize = 512;
+/// Records read at once while what they lead to has no room.
+const POLL_RECORDS_SHORT: usize = 16;
+/// Fewer records are read at once when it takes longer than this: a barrier waits meanwhile.
+const POLL_TIME: Duration = Duration::from_millis(10);
 /// How long a rate-limited or waiting source sleeps at most before it looks at the clock again.
 const NAP_MAX: Duration = Duration::from_millis(20);
 
@@ -37,7 +41,9 @@ pub(crate) struct SourceTask<S: SplitSource> {
     reader: Option<BoxedReader<S>>,
     limiter: Option<RateLimiter>,
     started: Instant,
-    /// All input is read.
+    /// How many records are read at once.
+    budget: usize,
+    /// All splits have been read to their end.
     exhausted: bool,
     /// The job is to stop with a savepoint, whose barrier was the last thing that went down.
     stopped: bool,
@@ -111,13 +117,14 @@ impl<S: SplitSource> SourceTask<S> {
             reader: None,
             limiter,
             started: Instant::now(),
+            budget: POLL_RECORDS,
             exhausted: false,
             stopped: false,
             down,
         })
     }
 
-    fn step(&mut self) -> Result<Step, TaskError> {
+    fn step(&mut self, context: &TaskContext) -> Result<Step, TaskError> {
         let Some(reader) = &mut self.reader else {
             return match self.waiting.front() {
                 Some(split) => {
@@ -128,10 +135,10 @@ impl<S: SplitSource> SourceTask<S> {
                 None => Ok(Step::Exhausted),
             };
         };
-        let mut budget = POLL_RECORDS;
+        let mut budget = self.budget;
+        let now = self.started.elapsed();
         if let Some(limiter) = &mut self.limiter {
-            let now = self.started.elapsed();
-            budget = limiter.take(POLL_RECORDS, now);
+            budget = limiter.take(self.budget, now);
             if budget == 0 {
                 return Ok(Step::Wait(limiter.wait(now).min(NAP_MAX)));
             }
@@ -148,6 +155,12 @@ impl<S: SplitSource> SourceTask<S> {
         if let Some(limiter) = &mut self.limiter {
             limiter.give_back(budget - pushed);
         }
+        let slow = self.started.elapsed().saturating_sub(now) > POLL_TIME;
+        self.budget = match (slow, context.room.is_short()) {
+            (true, _) => (self.budget / 2).max(1),
+            (false, true) => (self.budget / 2).max(POLL_RECORDS_SHORT.min(self.budget)),
+            (false, false) => (self.budget * 2).min(POLL_RECORDS),
+        };
         Ok(match polled {
             Poll::More => Step::More,
             Poll::Pending(wait) => Step::Wait(wait.unwrap_or(NAP_MAX).min(NAP_MAX)),
@@ -160,7 +173,9 @@ impl<S: SplitSource> SourceTask<S> {
 
     fn inject(&mut self, barrier: Barrier, context: &TaskContext) -> Result<(), TaskError> {
         let started = Instant::now();
-        let mut snapshot = SnapshotBuilder::new(barrier);
+        let start_delay = age(&barrier);
+        let finished = self.exhausted;
+        let mut snapshot = SnapshotBuilder::new(barrier, context.shared.alignment);
         let open = self.reader.iter().map(|reader| reader.position());
         let splits = open.chain(self.waiting.iter().cloned());
         let items: Vec<Vec<u8>> = splits.map(|split| S::encode_split(&split)).collect();
@@ -170,6 +185,7 @@ impl<S: SplitSource> SourceTask<S> {
                 let list = list_handle(SPLITS, Distribution::Split, &items);
                 let mut snapshot = OperatorSnapshot::default();
                 snapshot.state.lists.push(list);
+                snapshot.state.finished = finished;
                 Ok(snapshot)
             }),
         );
@@ -177,7 +193,9 @@ impl<S: SplitSource> SourceTask<S> {
         context.snapshots.submit(snapshot.finish(SnapshotOrigin {
             task: context.task,
             subtask: context.subtask,
+            start_delay,
             alignment: Duration::ZERO,
+            processed: 0,
             synchronous: started.elapsed(),
         }));
         Ok(())
@@ -196,6 +214,8 @@ impl<S: SplitSource> SourceTask<S> {
             }
             Command::Resume => self.stopped = false,
             Command::Completed(checkpoint) => self.down.completed(checkpoint)?,
+            // A source has nothing under way: it has taken its part, or never will.
+            Command::Aborted(_) => {}
             Command::Finish => {
                 self.down.end();
                 return Ok(true);
@@ -205,35 +225,62 @@ impl<S: SplitSource> SourceTask<S> {
     }
 }
 
+impl<S: SplitSource> SourceTask<S> {
+    /// What becomes ready when there is room again; nothing when there is.
+    fn waiting_for_room(
+        &mut self,
+        context: &TaskContext,
+    ) -> Result<Vec<Receiver<usize>>, TaskError> {
+        let mut waiting = Vec::new();
+        if context.room.is_short() {
+            self.down.room(&mut waiting)?;
+            context.room.set(!waiting.is_empty());
+        }
+        Ok(waiting)
+    }
+
+    /// Nothing to read: only commands and timers are left.
+    fn is_idle(&self) -> bool {
+        self.exhausted || self.stopped
+    }
+
+    /// Reads on, unless all is read; says how long there is nothing to do.
+    fn read(&mut self, context: &TaskContext) -> Result<Duration, TaskError> {
+        if self.is_idle() {
+            return Ok(NAP_MAX);
+        }
+        match self.step(context)? {
+            Step::More => Ok(Duration::ZERO),
+            Step::Wait(wait) => Ok(wait),
+            Step::Exhausted => {
+                self.exhausted = true;
+                self.down.watermark(LAST_WATERMARK)?;
+                let (task, subtask) = (context.task, context.subtask);
+                let _ = context.reports.send(Report::SourceExhausted { task, subtask });
+                Ok(Duration::ZERO)
+            }
+        }
+    }
+}
+
 impl<S: SplitSource> TaskBody for SourceTask<S> {
     fn run(mut self: Box<Self>, context: &TaskContext) -> Result<(), TaskError> {
         loop {
-            let is_idle = self.exhausted || self.stopped;
-            let wait = match is_idle {
-                // Nothing to read: only commands and timers are left.
-                true => NAP_MAX,
-                false => match self.step()? {
-                    Step::More => Duration::ZERO,
-                    Step::Wait(wait) => wait,
-                    Step::Exhausted => {
-                        self.exhausted = true;
-                        self.down.watermark(LAST_WATERMARK)?;
-                        let (task, subtask) = (context.task, context.subtask);
-                        let _ = context.reports.send(Report::SourceExhausted { task, subtask });
-                        Duration::ZERO
-                    }
-                },
-            };
-            let is_idle = self.exhausted || self.stopped;
-            self.down.flush(Instant::now(), is_idle || !wait.is_zero())?;
+            let waiting = self.waiting_for_room(context)?;
+            let wait = if waiting.is_empty() { self.read(context)? } else { NAP_MAX };
+            let idle = self.is_idle();
+            self.down.flush(Instant::now(), idle || !wait.is_zero())?;
             if self.down.next_timer_ms().is_some() {
                 self.down.advance_clock(wall_clock_ms())?;
             }
             context.cancel.check()?;
-            let command = if is_idle && self.down.next_timer_ms().is_none() {
+            let asleep = idle && waiting.is_empty() && !context.room.is_short();
+            let command = if asleep && self.down.next_timer_ms().is_none() {
                 context.commands.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
+            } else if waiting.is_empty() {
                 context.commands.recv_timeout(wait)
+            } else {
+                command_or_room(&context.commands, &waiting, wait)
             };
             match command {
                 Ok(command) => {
@@ -247,4 +294,22 @@ impl<S: SplitSource> TaskBody for SourceTask<S> {
             }
         }
     }
+}
+
+/// Waits for a command, or for room: a barrier does not wait for room.
+fn command_or_room(
+    commands: &Receiver<Command>,
+    waiting: &[Receiver<usize>],
+    wait: Duration,
+) -> Result<Command, RecvTimeoutError> {
+    let mut select = Select::new();
+    select.recv(commands);
+    for credits in waiting {
+        select.recv(credits);
+    }
+    let _ = select.ready_timeout(wait);
+    commands.try_recv().map_err(|error| match error {
+        TryRecvError::Empty => RecvTimeoutError::Timeout,
+        TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+    })
 }

@@ -14,7 +14,7 @@ use tidegate_coordinator::{
 };
 use tidegate_sim::{Fault, Life, Random, RunConfig, SimRun, SimStorage};
 use tidegate_store::{CheckpointStorage, StoragePath};
-use tidegate_types::{AttemptId, FileReference};
+use tidegate_types::{CheckpointId, FileReference};
 
 const CHECKPOINTS: u32 = 7;
 /// Nothing is under way any more, and all that is retained is kept.
@@ -33,7 +33,7 @@ fn config(retained: u32, max_concurrent: u32, tolerable_failures: u32) -> RunCon
 fn complete_and_used(run: &SimRun, storage: &SimStorage) -> (Vec<u64>, BTreeSet<StoragePath>) {
     let copy: Arc<dyn CheckpointStorage> = Arc::new(storage.copy());
     let paths = run.paths();
-    let found = survey(&copy, paths, Some(AttemptId::new(1))).unwrap();
+    let found = survey(&copy, paths, Some(CheckpointId::FIRST)).unwrap();
     assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     let mut used = BTreeSet::new();
     let mut complete = Vec::new();
@@ -57,7 +57,7 @@ fn complete_and_used(run: &SimRun, storage: &SimStorage) -> (Vec<u64>, BTreeSet<
 fn check_found(run: &SimRun, storage: &SimStorage) {
     let (complete, _) = complete_and_used(run, storage);
     let newest = complete.last().copied();
-    let told = run.told().map(|told| told.get());
+    let told = run.told().map(CheckpointId::get);
     assert!(newest >= told, "{newest:?} is found, {told:?} was complete: {:#?}", storage.trace());
     let copy = storage.copy();
     let next = next_checkpoint_id(&copy, run.paths()).unwrap().get();

@@ -126,6 +126,14 @@ impl CheckpointStorage for Disk {
     ) -> Result<Box<dyn Ownership>, StorageError> {
         self.inner.own(directory, owner)
     }
+
+    fn take_over(
+        &self,
+        directory: &StoragePath,
+        owner: &OwnerInfo,
+    ) -> Result<Box<dyn Ownership>, StorageError> {
+        self.inner.take_over(directory, owner)
+    }
 }
 
 pub(crate) fn path(text: &str) -> StoragePath {

@@ -176,7 +176,7 @@ fn an_owner_superseded_between_any_two_steps_publishes_nothing_more() {
     for stops_at in 0.. {
         let directory = tempfile::tempdir().unwrap();
         let other = FsStorage::open(directory.path()).unwrap();
-        let (takes, at) = (job.clone(), metadata.clone());
+        let (directory_of_job, at) = (job.clone(), metadata.clone());
         let taken = Arc::new(Mutex::new(None));
         let (hold, count) = (Arc::clone(&taken), AtomicUsize::new(0));
         let begun = Arc::new(AtomicBool::new(false));
@@ -186,7 +186,8 @@ fn an_owner_superseded_between_any_two_steps_publishes_nothing_more() {
                 return Ok(());
             }
             if count.fetch_add(1, Ordering::Relaxed) == stops_at {
-                let second = other.take_over(&takes, &OwnerInfo::current("second", 2)).unwrap();
+                let second =
+                    other.take_over(&directory_of_job, &OwnerInfo::current("second", 2)).unwrap();
                 *hold.lock() = Some((step, other.open(&at).is_ok(), second));
             }
             Ok(())
