@@ -30,10 +30,10 @@ impl CheckpointMetadata {
             .flat_map(|operator| operator.subtasks.iter().flat_map(|(_, state)| state.files()))
     }
 
-    /// The bytes of all state in it, inline and in files.
+    /// The bytes of all state in it, inline and in files; at most 2^64 - 1.
     #[must_use]
     pub fn state_length(&self) -> u64 {
         let subtasks = self.operators.iter().flat_map(|operator| &operator.subtasks);
-        subtasks.map(|(_, state)| state.length()).sum()
+        subtasks.map(|(_, state)| state.length()).fold(0, u64::saturating_add)
     }
 }

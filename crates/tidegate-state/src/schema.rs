@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidegate_types::{OperatorUid, RegisteredState, StateKey};
+use tidegate_types::{InvalidKey, OperatorUid, RegisteredState, StateKey};
 
 use crate::backend::Acceptance;
 use crate::slot::Decode;
@@ -39,8 +39,14 @@ impl Labels {
         })
     }
 
-    pub(crate) fn key<K: StateKey>(&self, mut bytes: &[u8]) -> Result<K, StateError> {
-        K::decode_key(&mut bytes).map_err(|source| StateError::Key {
+    pub(crate) fn key<K: StateKey>(&self, bytes: &[u8]) -> Result<K, StateError> {
+        let mut rest = bytes;
+        let key = K::decode_key(&mut rest).and_then(|key| match rest {
+            [] => Ok(key),
+            // They would be lost when the key is written again, and with them its key group.
+            _ => Err(InvalidKey { expected: "single", length: bytes.len() }),
+        });
+        key.map_err(|source| StateError::Key {
             operator: self.operator.clone(),
             state: Arc::clone(&self.registered.name),
             source,

@@ -132,7 +132,8 @@ impl<V: StateValue> Slot for ListSlot<V> {
     }
 
     fn read(items: ItemReader<'_>, decode: &Decode<V>) -> Option<Self> {
-        items.map(decode).collect::<Option<_>>().map(Self)
+        let values: Vec<V> = items.map(decode).collect::<Option<_>>()?;
+        (!values.is_empty()).then_some(Self(values))
     }
 }
 
@@ -173,6 +174,6 @@ impl<N: StateKey, V: StateValue> Slot for MapSlot<N, V> {
             let key = N::decode_key(&mut name).ok().filter(|_| name.is_empty())?;
             map.insert(key, decode(items.next()?)?);
         }
-        Some(Self(map))
+        (!map.is_empty()).then_some(Self(map))
     }
 }

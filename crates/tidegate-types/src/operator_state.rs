@@ -47,15 +47,17 @@ impl SubtaskState {
             .chain(self.channels.iter().filter_map(|channel| channel.records.file()))
     }
 
-    /// The bytes of all state in it, shared files included.
+    /// The bytes of all state in it, shared files included; at most 2^64 - 1, since the lengths of
+    /// files may have been read from anywhere.
     #[must_use]
     pub fn length(&self) -> u64 {
-        let keyed = self.keyed.iter().map(|keyed| {
-            keyed.manifest.length() + keyed.shared.iter().map(|s| s.file.length).sum::<u64>()
+        let keyed = self.keyed.iter().flat_map(|keyed| {
+            let shared = keyed.shared.iter().map(|shared| shared.file.length);
+            shared.chain([keyed.manifest.length()])
         });
-        keyed.sum::<u64>()
-            + self.lists.iter().map(|list| list.items.length()).sum::<u64>()
-            + self.channels.iter().map(|channel| channel.records.length()).sum::<u64>()
+        let lists = self.lists.iter().map(|list| list.items.length());
+        let channels = self.channels.iter().map(|channel| channel.records.length());
+        keyed.chain(lists).chain(channels).fold(0, u64::saturating_add)
     }
 }
 
@@ -210,4 +212,30 @@ pub struct RegisteredState {
     pub schema_version: u32,
     /// The types for people to read, such as `String -> u64`.
     pub types: Arc<str>,
+}
+
+#[test]
+fn lengths_that_nothing_can_have_do_not_overflow() {
+    use crate::{Digest, FileReference, KeyGroup};
+    let file = |length| {
+        let reference = FileReference::in_job("shared/a").expect("a plain name");
+        FileHandle { reference, length, digest: Digest::of(b"") }
+    };
+    let shared = SharedFile { name: "a".into(), file: file(u64::MAX) };
+    let keyed = KeyedStateHandle {
+        backend: BackendKind::Fs,
+        key_groups: KeyGroupRange::new(KeyGroup::new(0), KeyGroup::new(1)).expect("ascending"),
+        manifest: StateHandle::File(file(1)),
+        shared: vec![shared],
+    };
+    let state = SubtaskState { keyed: vec![keyed], ..SubtaskState::default() };
+    assert_eq!(state.length(), u64::MAX);
+    let small = ListStateHandle {
+        name: "splits".into(),
+        distribution: Distribution::Split,
+        item_lengths: vec![2],
+        items: StateHandle::Inline([1, 2].as_slice().into()),
+    };
+    let state = SubtaskState { lists: vec![small.clone(), small], ..SubtaskState::default() };
+    assert_eq!(state.length(), 4);
 }

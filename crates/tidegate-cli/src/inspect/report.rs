@@ -114,7 +114,7 @@ impl CheckpointReport {
                 SnapshotKind::Final => "final checkpoint",
             },
             created_at_ms: metadata.created_at_ms,
-            state_length: operators.iter().map(|operator| operator.state_length).sum(),
+            state_length: metadata.state_length(),
             usable: problems.is_empty(),
             operators,
             files: files(&metadata.operators, problems),
@@ -135,7 +135,7 @@ fn operator(operator: &OperatorState) -> OperatorReport {
         uid: operator.uid.to_string(),
         parallelism: operator.parallelism.get(),
         max_parallelism: operator.max_parallelism.get(),
-        state_length: subtasks.iter().map(|subtask| subtask.state_length).sum(),
+        state_length: subtasks.iter().fold(0, |sum, s| sum.saturating_add(s.state_length)),
         finished_subtasks: subtasks.iter().filter(|subtask| subtask.finished).count(),
         states: states(operator),
         subtasks,
@@ -156,7 +156,7 @@ fn states(operator: &OperatorState) -> Vec<StateReport> {
         let report = lists.entry(Arc::clone(&list.name)).or_default();
         report.distribution = list.distribution.to_string();
         report.items += list.item_lengths.len();
-        report.length += StateHandle::length(&list.items);
+        report.length = report.length.saturating_add(StateHandle::length(&list.items));
     }
     let mut states: Vec<StateReport> = operator
         .registered

@@ -29,7 +29,8 @@ fn head(report: &CheckpointReport) -> String {
     let age = now.saturating_sub(Duration::from_millis(report.created_at_ms));
     let mut text =
         format!("{} {} of job {}\n", report.kind, report.checkpoint, printable(&report.job_name));
-    let in_files: u64 = report.files.iter().map(|file| file.length).sum();
+    let lengths = report.files.iter().map(|file| file.length);
+    let in_files = lengths.fold(0, u64::saturating_add);
     let place = match report.files.len() {
         0 => "all of it in the metadata".to_owned(),
         1 => format!("{} of it in one file", size(in_files)),

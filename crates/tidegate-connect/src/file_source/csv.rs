@@ -152,16 +152,15 @@ fn read_header(file: &Path, delimiter: u8, line: usize) -> Result<CsvHeader, Con
 
 struct FieldParser {
     delimiter: u8,
-    quoted: Reader,
+    // Made when a quote is first seen: its tables take longer to build than many a range to read.
+    quoted: Option<Reader>,
     // The line with its line break, for `quoted`.
     input: Vec<u8>,
 }
 
 impl FieldParser {
     fn new(delimiter: u8) -> Self {
-        let mut builder = ReaderBuilder::new();
-        let quoted = builder.delimiter(delimiter).terminator(Terminator::Any(b'\n')).build();
-        Self { delimiter, quoted, input: Vec::new() }
+        Self { delimiter, quoted: None, input: Vec::new() }
     }
 
     /// The text, ends and gap of the fields; `None` when a quote is left open.
@@ -178,9 +177,12 @@ impl FieldParser {
         self.input.push(b'\n');
         let mut output = vec![0; self.input.len()];
         let mut found = vec![0; self.input.len() + 1];
-        self.quoted.reset();
-        let (result, _, written, count) =
-            self.quoted.read_record(&self.input, &mut output, &mut found);
+        let quoted = self.quoted.get_or_insert_with(|| {
+            let mut builder = ReaderBuilder::new();
+            builder.delimiter(self.delimiter).terminator(Terminator::Any(b'\n')).build()
+        });
+        quoted.reset();
+        let (result, _, written, count) = quoted.read_record(&self.input, &mut output, &mut found);
         // Within quotes the line break is data like any other, and no record ends.
         if result != ReadRecordResult::Record {
             return None;

@@ -40,7 +40,9 @@ impl LineScanner {
             return Err(changed(found));
         }
         file.seek(SeekFrom::Start(offset)).map_err(|e| failed(FileOperation::Read, e))?;
-        let buffer = vec![0; limits.buffer.max(1)];
+        // No more than there is to be read: many files are small, and many ranges nearly at their end.
+        let left = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let buffer = vec![0; limits.buffer.min(left).max(1)];
         Ok(Self { file, path, buffer, head: 0, tail: 0, offset, length, limit: limits.line })
     }
 

@@ -47,6 +47,20 @@ fn what_contradicts_itself_is_refused_by_name() {
     }
 }
 
+// Only the files themselves can tell that it is not so; until then it is shown as it is.
+#[test]
+fn files_longer_than_anything_are_counted_without_overflow() {
+    let mut metadata = sample::metadata();
+    for (_, state) in metadata.operators.iter_mut().flat_map(|operator| &mut operator.subtasks) {
+        for shared in state.keyed.iter_mut().flat_map(|keyed| &mut keyed.shared) {
+            shared.file.length = u64::MAX;
+        }
+    }
+    let bytes = encode(&metadata).unwrap();
+    let metadata = MetadataView::open(&bytes).unwrap().to_metadata();
+    assert_eq!(metadata.state_length(), u64::MAX);
+}
+
 #[test]
 fn an_oversized_checkpoint_is_refused_before_it_is_laid_out() {
     let mut metadata = sample::metadata();

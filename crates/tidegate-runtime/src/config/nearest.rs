@@ -6,9 +6,13 @@ pub(super) fn nearest<'a>(
     text: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    let most = (text.chars().count() / 3).max(1);
+    let length = text.chars().count();
+    let most = (length / 3).max(1);
     candidates
         .into_iter()
+        // A distance is no less than the difference in length, and costs the product of both: a key
+        // of a megabyte is compared with nothing.
+        .filter(|candidate| candidate.chars().count().abs_diff(length) <= most)
         .map(|candidate| (distance(text, candidate), candidate))
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
 use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, MemoryStateBackend, RestoredKeyedState, SnapshotResult,
-    SnapshotTarget, StateError, StateSource, ValueStateDescriptor, conformance,
+    SnapshotTarget, StateError, StateSource, TimeDomain, ValueStateDescriptor, conformance,
 };
 use tidegate_store::{MemoryStorage, StoragePath};
 use tidegate_types::*;
@@ -35,6 +35,10 @@ fn snapshot(cap: u64, keys: u64) -> Result<SnapshotResult, StateError> {
         state.set_current_key(key, key.key_hash());
         value.put(key).unwrap();
     }
+    run(&mut state)
+}
+
+fn run<K: StateKey>(state: &mut KeyedState<K>) -> Result<SnapshotResult, StateError> {
     let job = state.snapshot(CheckpointId::FIRST, SnapshotKind::Checkpoint).unwrap();
     let path = StoragePath::new("chk-1").unwrap();
     let storage = MemoryStorage::new();
@@ -111,6 +115,29 @@ fn forged_keyed_state_is_refused_or_harmless() {
             let _ = restore(&bytes, &result);
         }
     }
+}
+
+#[test]
+fn a_key_with_bytes_behind_it_is_no_key() {
+    // Read as one byte, a text of five bytes would be written again under another key group.
+    let backend = MemoryStateBackend::new();
+    let mut texts = KeyedState::<String>::open(&backend, &context(), Vec::new()).unwrap();
+    let value = texts.value(ValueStateDescriptor::<u64>::new("levels")).unwrap();
+    texts.set_current_key("ebb".to_owned(), "ebb".to_owned().key_hash());
+    value.put(1).unwrap();
+    texts.register_timer(TimeDomain::EventTime, 5);
+    let result = run(&mut texts).unwrap();
+    let restored = RestoredKeyedState {
+        handle: result.keyed[0].clone(),
+        manifest: StateSource::from(Arc::<[u8]>::from(bytes_of(&result))),
+        registered: Vec::new(),
+        shared: Vec::new(),
+        may_be_shared: false,
+    };
+    let Err(error) = KeyedState::<u8>::open(&backend, &context(), vec![restored]) else {
+        panic!("the timer's key is no u8")
+    };
+    assert!(matches!(error, StateError::Key { .. }), "{error}");
 }
 
 #[test]
