@@ -43,7 +43,10 @@ pub use tidegate_runtime::{
     Data, Emitter, ExitStatus, Job, JobError, KeyedProcess, KeyedStream, ProcessContext,
     SourceBuilder, StateSetup, Stream, TaskError, Timer, UserError, run,
 };
-pub use tidegate_state::{ListState, MapState, StateError, StateValue, ValueState};
+pub use tidegate_state::{
+    ListState, ListStateDescriptor, MapState, MapStateDescriptor, StateError, StateTtlConfig,
+    StateValue, StateVisibility, UpdateType, ValueRef, ValueState, ValueStateDescriptor,
+};
 pub use tidegate_types::{Parallelism, StateKey};
 
 /// Compiles the examples of the README.
