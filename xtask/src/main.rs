@@ -29,7 +29,7 @@ usage: cargo xtask TASK
   tidy                 what rustfmt and clippy cannot see
   fuzz [SECONDS]       each fuzz target for SECONDS (10)
   bench [ARGUMENT]…    the criterion benchmarks; arguments go to criterion
-  soak [RUNS]          the kill tests with RUNS (500) kills
+  soak [RUNS]          unsafe code under AddressSanitizer; the kill tests with RUNS (500) kills
 ";
 
 fn main() -> ExitCode {

@@ -14,7 +14,7 @@ use crate::Mapping;
 use crate::layout::{CHUNK, CHUNK_BITS, PAGE_ENTRIES};
 
 /// What is wrong with a file, without its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
     Magic { offset: usize, found: [u8; 8] },
     Version { found: u16 },
@@ -92,6 +92,14 @@ impl Content {
             }
         }
         Ok(&self.bytes.all()[start..end])
+    }
+
+    /// Verified bytes of the body from `start` on, up to `end` or to the end of the chunk: not
+    /// empty if `start` is before `end`.
+    #[inline]
+    pub(crate) fn window(&self, start: usize, end: usize) -> Result<&[u8], Damage> {
+        let length = end.saturating_sub(start).min(CHUNK - start % CHUNK);
+        self.slice(start, length)
     }
 
     /// Two neighbouring words of the body.

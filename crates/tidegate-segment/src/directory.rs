@@ -18,15 +18,18 @@ use tidegate_types::{KeyGroup, KeyGroupRange, RegisteredState};
 
 use crate::Statistics;
 use crate::content::Damage;
-use crate::layout::{BUCKET, FRAME, Layout, RUN, SPARSE, kind_of_tag, tag_of_kind};
+use crate::index::{Coding, LINE};
+use crate::layout::{FRAME, Layout, RUN, SPARSE, kind_of_tag, tag_of_kind};
+use crate::record::MAX_NUMBER;
 
 /// Where a key group of a state lies, as the writer notes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GroupRecord {
     pub(crate) number: u16,
     pub(crate) data: u64,
-    /// Buckets of the index; of timers, records of the sparse index.
-    pub(crate) buckets: u32,
+    /// Home lines of the index; of timers, records of the sparse index.
+    pub(crate) homes: u32,
+    pub(crate) lines: u32,
     pub(crate) runs: u32,
     pub(crate) statistics: Statistics,
     pub(crate) minimum: u64,
@@ -36,14 +39,15 @@ pub(crate) struct GroupRecord {
 impl GroupRecord {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         let numbers = [self.data, self.statistics.data_bytes, self.statistics.index_bytes];
-        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
-        out.extend_from_slice(&self.buckets.to_le_bytes());
+        out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        out.extend_from_slice(&self.homes.to_le_bytes());
         out.extend_from_slice(&self.runs.to_le_bytes());
         let Statistics { keys, puts, tombstones, tombstone_bytes, .. } = self.statistics;
         let numbers = [keys, puts, tombstones, tombstone_bytes, self.minimum, self.maximum];
-        numbers.iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
+        out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        out.extend_from_slice(&self.lines.to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
-        out.extend_from_slice(&[0; 6]);
+        out.extend_from_slice(&[0; 2]);
     }
 }
 
@@ -51,7 +55,10 @@ impl GroupRecord {
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) number: u16,
-    pub(crate) buckets: u32,
+    /// How slots of the index point into the data.
+    pub(crate) coding: Coding,
+    pub(crate) homes: u32,
+    pub(crate) lines: u32,
     pub(crate) runs: u32,
     /// All offsets are of the file.
     pub(crate) data: usize,
@@ -179,7 +186,7 @@ fn group(
     let data = reader.size("offset of data", free.end)?;
     let data_bytes = reader.size("length of data", free.end)?;
     let index_bytes = reader.size("length of an index", free.end)?;
-    let (buckets, runs) = (reader.u32("number of buckets")?, reader.u32("number of long runs")?);
+    let (homes, runs) = (reader.u32("number of home lines")?, reader.u32("number of long runs")?);
     let mut statistics = Statistics {
         data_bytes: data_bytes as u64,
         index_bytes: index_bytes as u64,
@@ -190,27 +197,31 @@ fn group(
     statistics.tombstones = reader.u64("number of tombstones")?;
     statistics.tombstone_bytes = reader.u64("bytes of tombstones")?;
     let (minimum, maximum) = (reader.u64("minimum")?, reader.u64("maximum")?);
-    let [low, high, reserved @ ..] = reader.take::<8>("number of a key group")?;
-    if data < free.start || reserved != [0; 6] {
+    let lines = reader.u32("number of lines")?;
+    let [low, high, reserved @ ..] = reader.take::<4>("number of a key group")?;
+    if data < free.start || reserved != [0; 2] {
         return Err(reader.malformed("data behind what precedes them", data as u64));
     }
     // Each is at most the body, so that no sum overflows.
     let data_end = data + data_bytes;
-    let index = data_end.next_multiple_of(8);
+    let index = data_end.next_multiple_of(LINE);
     let index_end = index + index_bytes;
-    let (buckets_bytes, runs_bytes) = (buckets as usize, runs as usize);
-    let least = match layout {
-        Layout::Value if runs > 0 => usize::MAX,
-        Layout::Value | Layout::Map => (buckets_bytes + 1) * BUCKET + runs_bytes * RUN,
-        Layout::Timers => buckets_bytes * SPARSE,
+    let (homes_bytes, lines_bytes) = (homes as usize * SPARSE, lines as usize * LINE);
+    let runs_bytes = runs as usize * RUN;
+    let fits = match layout {
+        Layout::Value => lines >= homes && runs == 0 && index_bytes == lines_bytes,
+        Layout::Map => lines >= homes && index_bytes >= lines_bytes + runs_bytes,
+        Layout::Timers => lines == 0 && runs == 0 && index_bytes == homes_bytes,
     };
-    if index_end > free.end || index_bytes < least || buckets == 0 {
+    if !fits || index_end > free.end || homes == 0 || data_bytes as u64 > MAX_NUMBER {
         return Err(reader.malformed("an index within the body", index_end as u64));
     }
     free.start = index_end;
     Ok(Group {
         number: u16::from_le_bytes([low, high]),
-        buckets,
+        coding: Coding::new(data_bytes as u64),
+        homes,
+        lines,
         runs,
         data,
         data_end,

@@ -50,18 +50,18 @@ impl<'a> Entries<'a> {
         hash: KeyHash,
         key: &[u8],
     ) -> Result<Self, Damage> {
-        let Some((head, group, cursor)) = segment.find(section, hash, key)? else {
+        let Some((found, group)) = segment.find(section, hash, key)? else {
             return Ok(Self::of_group(segment, section.layout, None));
         };
-        let (start, end) = (cursor.at() - head.key - head.length, cursor.at());
-        let length = match section.layout {
-            Layout::Map => {
-                let run = segment.run(head, group, &cursor)?;
-                run.end - run.start
+        let (head, payload) = (found.head, found.payload);
+        let start = payload - head.key - head.length;
+        let end = match section.layout {
+            Layout::Map => segment.run(head, payload, group)?.end,
+            Layout::Value | Layout::Timers => {
+                let length = usize::try_from(head.number).unwrap_or(usize::MAX);
+                payload.saturating_add(length).min(group.data_end)
             }
-            Layout::Value | Layout::Timers => usize::try_from(head.number).unwrap_or(usize::MAX),
         };
-        let end = end.saturating_add(length).min(group.data_end);
         let mut entries = Self::of_group(segment, section.layout, Some(group));
         entries.records = Cursor::new(&segment.content, start, end);
         Ok(entries)
@@ -98,7 +98,7 @@ impl<'a> Entries<'a> {
 
     /// Whether the map was deleted before its entries.
     fn enter_map(&mut self, head: Head, group: &'a Group) -> Result<bool, Damage> {
-        let run = self.segment.run(head, group, &self.records)?;
+        let run = self.segment.run(head, self.records.at(), group)?;
         if run.start == run.end && !run.is_after_delete {
             return Err(self.records.malformed("a map with entries, or its deletion", 0));
         }

@@ -11,13 +11,8 @@ pub(crate) const CHUNK: usize = 1 << CHUNK_BITS;
 pub(crate) const CHUNK_BITS: u32 = 14;
 /// Checksums in one page of the table of checksums; each page has a checksum in the directory.
 pub(crate) const PAGE_ENTRIES: usize = CHUNK / 8;
-/// The length of a bucket's word.
-pub(crate) const BUCKET: usize = 8;
-/// Low bits of a bucket's word that are an offset; the others are its filter.
-pub(crate) const OFFSET_BITS: u32 = 40;
-pub(crate) const OFFSET_MASK: u64 = (1 << OFFSET_BITS) - 1;
 /// The length of a long run's record in the index.
-pub(crate) const RUN: usize = 40;
+pub(crate) const RUN: usize = 48;
 /// A map of more entries than this, or of more bytes than the next, has an index of its own.
 pub(crate) const SHORT_RUN_ENTRIES: usize = 16;
 pub(crate) const SHORT_RUN_BYTES: usize = 64 * 1024;
@@ -84,62 +79,4 @@ pub(crate) fn place(max: MaxParallelism, hash: KeyHash) -> (u16, u64) {
 #[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 fn low_half(product: u128) -> u64 {
     product as u64
-}
-
-/// `floor(fraction * count / 2^64)`: one of `count` buckets, ascending with the fraction.
-#[inline]
-pub(crate) fn scale(fraction: u64, count: u32) -> u32 {
-    let scaled = (u128::from(fraction) * u128::from(count)) >> 64;
-    u32::try_from(scaled).unwrap_or(u32::MAX)
-}
-
-/// The filter bits of a hash, at most 3 of the 24 highest. The hash's low bytes choose them: its
-/// high ones have chosen the bucket.
-#[inline]
-pub(crate) fn filter(hash: KeyHash) -> u64 {
-    let bytes = hash.get().to_le_bytes();
-    let bit = |byte: u8| 1_u64 << (OFFSET_BITS + ((u32::from(byte) * 24) >> 8));
-    bit(bytes[0]) | bit(bytes[1]) | bit(bytes[2])
-}
-
-/// How a table of slots over a long run is coded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slots {
-    pub(crate) count: u32,
-    /// 4 or 8 bytes.
-    pub(crate) width: u8,
-    /// Low bits that are the offset of an entry in the run; the others are its tag.
-    pub(crate) offset_bits: u8,
-}
-
-impl Slots {
-    /// For so many entries in a run of so many bytes: at most three of four slots are taken.
-    pub(crate) fn new(entries: usize, run_length: u64) -> Self {
-        let count = u32::try_from(entries + entries / 3 + 1).unwrap_or(u32::MAX);
-        let offset_bits = u8::try_from(u64::BITS - run_length.leading_zeros()).unwrap_or(64);
-        Self { count, width: if offset_bits <= 28 { 4 } else { 8 }, offset_bits }
-    }
-
-    /// The slot where a map key's probing begins.
-    #[inline]
-    pub(crate) fn first(self, map_hash: u64) -> u32 {
-        scale(map_hash, self.count)
-    }
-
-    /// A taken slot. Never all ones, as no offset is.
-    #[inline]
-    pub(crate) fn taken(self, map_hash: u64, offset: u64) -> u64 {
-        ((map_hash << self.offset_bits) & self.free()) | offset
-    }
-
-    /// A free slot: all ones.
-    #[inline]
-    pub(crate) fn free(self) -> u64 {
-        u64::MAX >> (64 - 8 * u32::from(self.width))
-    }
-
-    #[inline]
-    pub(crate) fn offset_mask(self) -> u64 {
-        (1 << self.offset_bits) - 1
-    }
 }

@@ -120,7 +120,10 @@ impl AsRef<[u8]> for Mapping {
 
 impl fmt::Debug for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mapping").field("path", &self.path).field("length", &self.len()).finish()
+        f.debug_struct("Mapping")
+            .field("path", &self.path)
+            .field("length", &self.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -263,11 +266,13 @@ mod guard {
 
     #[expect(unsafe_code, reason = "handling SIGBUS takes the system's own interface")]
     extern "C" fn on_bus_error(signal: c_int, info: *mut siginfo_t, context: *mut c_void) {
-        // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`.
-        let code = unsafe { (*info).si_code };
-        // SAFETY: as above; `si_addr` is set for a SIGBUS by the kernel, and its bytes are
-        // initialized for any other.
-        let address = unsafe { (*info).si_addr() }.addr();
+        // SAFETY: the kernel passes a valid `siginfo_t` to a handler with `SA_SIGINFO`, which
+        // nobody else changes until the handler returns.
+        let siginfo = unsafe { &*info };
+        let code = siginfo.si_code;
+        // SAFETY: the kernel sets `si_addr` for a SIGBUS of its own, and initializes its bytes for
+        // any other.
+        let address = unsafe { siginfo.si_addr() }.addr();
         // Not above zero: somebody called `kill`, there is no address.
         let slot = if code > 0 { slot_of(address) } else { None };
         if let Some(slot) = slot {

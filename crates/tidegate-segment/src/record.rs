@@ -36,18 +36,41 @@ impl Head {
     /// `None` when the bytes are no head.
     #[inline]
     pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
-        if let [key, control, ..] = *bytes
-            && (key | control) < 0x80
-            && control & 3 != 0
+        // Most heads have two or three bytes.
+        if let [key, low, high, ..] = *bytes
+            && (key | high) < 0x80
+            && low & 3 != 0
         {
-            let number = u64::from(control >> 2);
-            return Some(Self { kind: control & 3, key: usize::from(key), number, length: 2 });
+            let (kind, key) = (low & 3, usize::from(key));
+            let (number, length) = if low < 0x80 {
+                (u64::from(low >> 2), 2)
+            } else {
+                (u64::from(low & 0x7F) >> 2 | u64::from(high) << 5, 3)
+            };
+            return Some(Self { kind, key, number, length });
         }
         let (key, first) = varint(bytes)?;
         let (control, second) = varint(bytes.get(first..)?)?;
         let kind = u8::try_from(control & 3).ok().filter(|kind| *kind != 0)?;
         let key = usize::try_from(u32::try_from(key).ok()?).ok()?;
         Some(Self { kind, key, number: control >> 2, length: first + second })
+    }
+
+    /// Gives the bytes of a head to `emit`: see [`write`](Self::write).
+    #[inline]
+    pub(crate) fn emit<R>(kind: u8, key: usize, number: u64, emit: impl FnOnce(&[u8]) -> R) -> R {
+        // The most frequent lengths as constants, so that they are stored at once.
+        if let (Ok(key @ ..0x80), Ok(number @ ..0x1000)) =
+            (u8::try_from(key), u16::try_from(number))
+        {
+            let [low, high] = (number << 2 | u16::from(kind)).to_le_bytes();
+            if number < 0x20 {
+                return emit(&[key, low]);
+            }
+            return emit(&[key, low | 0x80, high << 1 | low >> 7]);
+        }
+        let (bytes, length) = Self::write(kind, key, number);
+        emit(&bytes[..length])
     }
 
     /// The bytes of a head, and how many they are.
@@ -100,6 +123,7 @@ mod tests {
             for key in (0..32).map(|bits| (1_usize << bits) - 1).chain([u32::MAX as usize]) {
                 for kind in 1..=3 {
                     let (bytes, length) = Head::write(kind, key, number);
+                    Head::emit(kind, key, number, |found| assert_eq!(found, &bytes[..length]));
                     let head = Head { kind, key, number, length };
                     assert_eq!(Head::read(&bytes), Some(head));
                     assert_eq!(Head::read(&bytes[..length]), Some(head));

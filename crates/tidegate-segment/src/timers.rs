@@ -65,7 +65,7 @@ impl<'a> Timers<'a> {
 
     fn seek(&mut self, group: &'a Group, time_ms: i64, key: &[u8]) -> Result<(), Damage> {
         // The last of the indexed timers that is before the place: all behind it are too late.
-        let (mut low, mut high) = (0, group.buckets as usize);
+        let (mut low, mut high) = (0, group.homes as usize);
         while low < high {
             let middle = low + (high - low) / 2;
             let (start, time) = self.indexed(group, middle)?;

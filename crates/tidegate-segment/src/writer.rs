@@ -4,33 +4,31 @@
 //! - entries come in the order of the file, and a place is taken once; what breaks this panics,
 //!   since a reader would not find what was written;
 //! - memory is bounded: 1 MiB of output, 16 bytes for each key of the largest key group and for
-//!   each entry of the largest map in it, 4 to 11 more for each entry of its maps of more than 16, 8
+//!   each entry of the largest map in it, 6 or 11 more for each entry of its maps of more than 16, 8
 //!   for each 16 KiB written, 88 for each key group of each state.
 
 mod group;
 mod output;
 mod previous;
 mod run;
+mod section;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
-use std::mem;
 use std::sync::Arc;
 
-use tidegate_types::{KeyGroup, KeyHash, RegisteredState};
+use tidegate_types::{KeyHash, RegisteredState};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::directory::{self, GroupRecord};
+use crate::directory;
 use crate::frame::{self, Footer};
 use crate::layout::{FRAME, Layout, PAGE_ENTRIES, SPARSE_INTERVAL, place};
-use crate::record::{self, Head, MAX_HEAD, MAX_NUMBER};
+use crate::record::{self, MAX_HEAD, MAX_NUMBER};
 use crate::{Change, KeyedEntry, Origin, SegmentError, Statistics, TimerEntry};
 
-use group::Group;
 use output::Output;
-use previous::Previous;
-use run::Run;
+use section::{Section, checked};
 
 /// What was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,19 +55,6 @@ pub struct SegmentWriter<W> {
     directory: Vec<u8>,
     summaries: Vec<(Arc<str>, Statistics)>,
     section: Option<Section>,
-}
-
-/// The state that is being written.
-struct Section {
-    state: RegisteredState,
-    layout: Layout,
-    records: Vec<GroupRecord>,
-    statistics: Statistics,
-    /// The number of the key group that is being written.
-    current: Option<u16>,
-    group: Group,
-    run: Run,
-    previous: Previous,
 }
 
 impl<W: Write> SegmentWriter<W> {
@@ -117,16 +102,7 @@ impl<W: Write> SegmentWriter<W> {
             "state {:?} was begun before",
             state.name
         );
-        self.section = Some(Section {
-            state: state.clone(),
-            layout,
-            records: Vec::new(),
-            statistics: Statistics::default(),
-            current: None,
-            group: Group::default(),
-            run: Run::default(),
-            previous: Previous::default(),
-        });
+        self.section = Some(Section::new(state.clone(), layout));
         Ok(())
     }
 
@@ -177,7 +153,15 @@ impl<W: Write> SegmentWriter<W> {
         }
     }
 
-    /// Adds a timer of the state begun last. Errors and panics as in [`write`](Self::write).
+    /// Adds a timer of the state begun last.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write), and when the state has no timers.
     pub fn write_timer(&mut self, timer: &TimerEntry<'_>) -> Result<(), SegmentError> {
         let section = self.section.as_mut().expect("a state is begun before its timers");
         assert_eq!(section.layout, Layout::Timers, "a timer in state {:?}", section.state.name);
@@ -258,163 +242,9 @@ impl<W: Write> SegmentWriter<W> {
     }
 }
 
-impl Section {
-    /// Goes to a key group, which is the current one or behind it.
-    fn enter<W: Write>(
-        &mut self,
-        number: u16,
-        origin: &Origin,
-        output: &mut Output<W>,
-    ) -> Result<(), SegmentError> {
-        if self.current == Some(number) {
-            return Ok(());
-        }
-        assert!(
-            self.current.is_none_or(|current| current < number),
-            "key group {number} of state {:?} behind a later one",
-            self.state.name
-        );
-        let range = origin.key_groups;
-        assert!(range.contains(KeyGroup::new(number)), "key group {number} outside of {range}");
-        self.end_group(origin, output)?;
-        self.current = Some(number);
-        self.group.begin(output.position());
-        Ok(())
-    }
-
-    fn end_group<W: Write>(
-        &mut self,
-        origin: &Origin,
-        output: &mut Output<W>,
-    ) -> Result<(), SegmentError> {
-        let Some(number) = self.current.take() else { return Ok(()) };
-        let length = output.position() - self.group.start;
-        checked(length, "a key group", MAX_NUMBER, &self.state)?;
-        let record = match self.layout {
-            Layout::Value | Layout::Map => {
-                self.group.end_keyed(number, origin.max_parallelism, output)?
-            }
-            Layout::Timers => self.group.end_timers(number, output)?,
-        };
-        self.statistics += record.statistics;
-        self.records.push(record);
-        Ok(())
-    }
-
-    fn count_tombstone(&mut self, key: &[u8]) {
-        self.group.counts.tombstones += 1;
-        // Its head has two bytes for any key below 128.
-        self.group.counts.tombstone_bytes += 2 + key.len() as u64;
-    }
-
-    fn key_record<W: Write>(
-        &mut self,
-        kind: u8,
-        entry: &KeyedEntry<'_>,
-        payload: &[u8],
-        output: &mut Output<W>,
-    ) -> Result<(), SegmentError> {
-        checked(entry.key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
-        let length = checked(payload.len() as u64, "a value", u32::MAX.into(), &self.state)?;
-        self.start_record(entry.hash, kind, entry.key.len(), length, output)?;
-        output.append(entry.key)?;
-        output.append(payload)
-    }
-
-    /// Notes where a record begins and writes its head.
-    fn start_record<W: Write>(
-        &mut self,
-        hash: KeyHash,
-        kind: u8,
-        key: usize,
-        number: u64,
-        output: &mut Output<W>,
-    ) -> Result<(), SegmentError> {
-        let offset = output.position() - self.group.start;
-        checked(offset, "a key group", MAX_NUMBER, &self.state)?;
-        self.group.rows.push((hash.get(), offset));
-        let (head, length) = Head::write(kind, key, number);
-        output.append(&head[..length])
-    }
-
-    fn map_entry<W: Write>(
-        &mut self,
-        kind: u8,
-        map_key: &[u8],
-        value: &[u8],
-        output: &mut Output<W>,
-    ) -> Result<(), SegmentError> {
-        checked(map_key.len() as u64, "a map's key", u32::MAX.into(), &self.state)?;
-        checked(value.len() as u64, "a value", u32::MAX.into(), &self.state)?;
-        let (head, head_length) = Head::write(kind, map_key.len(), value.len() as u64);
-        let length = head_length + map_key.len() + value.len();
-        if self.run.outgrows(length) {
-            self.begin_long_run(output)?;
-        }
-        self.run.note(map_key, length);
-        for bytes in [&head[..head_length], map_key, value] {
-            if self.run.long.is_some() {
-                output.append(bytes)?;
-            } else {
-                self.run.pending.extend_from_slice(bytes);
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_long_run<W: Write>(&mut self, output: &mut Output<W>) -> Result<(), SegmentError> {
-        let key = mem::take(&mut self.previous.key);
-        checked(key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
-        let ordinal = (self.group.runs.len() / crate::layout::RUN) as u64;
-        let hash = self.previous.hash.expect("a run has a key");
-        self.start_record(hash, record::LONG_RUN, key.len(), ordinal, output)?;
-        output.append(&key)?;
-        self.run.long = Some(output.position() - self.group.start);
-        output.append(&self.run.pending)?;
-        self.run.pending.clear();
-        self.previous.key = key;
-        Ok(())
-    }
-
-    /// Ends the map of the previous key, if there is one.
-    fn end_run<W: Write>(&mut self, output: &mut Output<W>) -> Result<(), SegmentError> {
-        let Some(hash) = self.previous.hash.filter(|_| self.layout == Layout::Map) else {
-            return Ok(());
-        };
-        if let Some(payload) = self.run.long {
-            self.run.index(payload, &mut self.group.runs, &mut self.group.slots);
-        } else {
-            let deleted = self.run.is_after_delete;
-            let kind = if deleted { record::RUN_AFTER_DELETE } else { record::RUN };
-            let key = mem::take(&mut self.previous.key);
-            checked(key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
-            self.start_record(hash, kind, key.len(), self.run.length, output)?;
-            output.append(&key)?;
-            output.append(&self.run.pending)?;
-            self.previous.key = key;
-        }
-        self.run.clear();
-        Ok(())
-    }
-}
-
 fn push_count(bytes: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).expect("fewer than 2^32 states and pages");
     bytes.extend_from_slice(&count.to_le_bytes());
-}
-
-#[inline]
-fn checked(
-    found: u64,
-    what: &'static str,
-    limit: u64,
-    state: &RegisteredState,
-) -> Result<u64, SegmentError> {
-    if found > limit {
-        let state = Arc::clone(&state.name);
-        return Err(SegmentError::TooLong { what, state, limit, found });
-    }
-    Ok(found)
 }
 
 impl<W> fmt::Debug for SegmentWriter<W> {

@@ -6,7 +6,8 @@ use tidegate_types::{KeyHash, MaxParallelism};
 
 use super::output::Output;
 use crate::directory::GroupRecord;
-use crate::layout::{OFFSET_BITS, filter, place, scale};
+use crate::index::{Coding, LINE, Row};
+use crate::layout::{RUN, place};
 use crate::{SegmentError, Statistics};
 
 /// A key group in the making.
@@ -16,9 +17,9 @@ pub(super) struct Group {
     pub(super) start: u64,
     /// Its keys' hashes and the offsets of their records; of timers, times and offsets of some.
     pub(super) rows: Vec<(u64, u64)>,
-    /// Records of long runs, and their slots.
+    /// Records of long runs, and the lines of their indexes.
     pub(super) runs: Vec<u8>,
-    pub(super) slots: Vec<u8>,
+    pub(super) run_lines: Vec<u8>,
     pub(super) counts: Statistics,
     /// The first hash or time, and the last.
     pub(super) minimum: u64,
@@ -31,7 +32,7 @@ impl Group {
         self.start = start;
         self.rows.clear();
         self.runs.clear();
-        self.slots.clear();
+        self.run_lines.clear();
         self.counts = Statistics::default();
     }
 
@@ -53,24 +54,19 @@ impl Group {
         output: &mut Output<W>,
     ) -> Result<GroupRecord, SegmentError> {
         let length = output.position() - self.start;
-        output.align()?;
+        output.align(LINE)?;
         let index = output.position();
-        let buckets = u32::try_from(self.rows.len().div_ceil(2)).unwrap_or(u32::MAX).max(1);
-        let mut rows = self.rows.iter().peekable();
-        for bucket in 0..buckets {
-            let mut word = rows.peek().map_or(length, |(_, offset)| *offset);
-            while let Some((hash, _)) = rows.next_if(|(hash, _)| {
-                scale(place(max, KeyHash::from_bits(*hash)).1, buckets) == bucket
-            }) {
-                word |= filter(KeyHash::from_bits(*hash));
-            }
-            output.append(&word.to_le_bytes())?;
-        }
-        debug_assert!(length < 1 << OFFSET_BITS && rows.next().is_none());
-        output.append(&length.to_le_bytes())?;
+        let coding = Coding::new(length);
+        let homes = coding.homes(self.rows.len());
+        let rows = self.rows.iter().map(|(hash, offset)| {
+            let (_, fraction) = place(max, KeyHash::from_bits(*hash));
+            Row { fraction, hash: *hash, offset: *offset }
+        });
+        let lines = coding.write(homes, rows, &mut |line| output.append(line))?;
         output.append(&self.runs)?;
-        output.append(&self.slots)?;
-        Ok(self.record(number, length, buckets, output.position() - index))
+        output.align(LINE)?;
+        output.append(&self.run_lines)?;
+        Ok(self.record(number, length, (homes, lines), output.position() - index))
     }
 
     /// Writes the index of a section of timers.
@@ -80,22 +76,29 @@ impl Group {
         output: &mut Output<W>,
     ) -> Result<GroupRecord, SegmentError> {
         let length = output.position() - self.start;
-        output.align()?;
+        output.align(LINE)?;
         let index = output.position();
         for (time, offset) in &self.rows {
             output.append(&time.to_le_bytes())?;
             output.append(&offset.to_le_bytes())?;
         }
         let count = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        Ok(self.record(number, length, count, output.position() - index))
+        Ok(self.record(number, length, (count, 0), output.position() - index))
     }
 
-    fn record(&self, number: u16, length: u64, slots: u32, index_length: u64) -> GroupRecord {
-        let runs = self.runs.len() / crate::layout::RUN;
+    fn record(
+        &self,
+        number: u16,
+        length: u64,
+        (homes, lines): (u32, u32),
+        index_length: u64,
+    ) -> GroupRecord {
+        let runs = self.runs.len() / RUN;
         GroupRecord {
             number,
             data: self.start,
-            buckets: slots,
+            homes,
+            lines,
             runs: u32::try_from(runs).unwrap_or(u32::MAX),
             statistics: Statistics { data_bytes: length, index_bytes: index_length, ..self.counts },
             minimum: self.minimum,

@@ -52,10 +52,11 @@ impl<W: Write> Output<W> {
         Ok(())
     }
 
-    /// Zeros up to a multiple of 8.
-    pub(super) fn align(&mut self) -> Result<(), SegmentError> {
-        let length = self.position().next_multiple_of(8) - self.position();
-        self.append(&[0; 8][..usize::try_from(length).unwrap_or(0)])
+    /// Zeros up to a multiple of a line, which is at most 64.
+    pub(super) fn align(&mut self, line: usize) -> Result<(), SegmentError> {
+        // The buffer begins at a multiple of it.
+        let length = self.buffer.len().next_multiple_of(line) - self.buffer.len();
+        self.append(&[0; 64][..length])
     }
 
     /// Ends the part that chunks' checksums cover and gives them.

@@ -2,9 +2,12 @@
 //!
 //! Invariant: a run is in `pending` until it is known to be short; a long one streams through.
 
+use std::convert::Infallible;
+
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::layout::{RUN, SHORT_RUN_BYTES, SHORT_RUN_ENTRIES, Slots};
+use crate::index::{Coding, LINE, Row};
+use crate::layout::{RUN, SHORT_RUN_BYTES, SHORT_RUN_ENTRIES};
 
 /// A run in the making.
 #[derive(Default)]
@@ -41,29 +44,28 @@ impl Run {
         self.length += length as u64;
     }
 
-    /// Appends the record of a long run and its slots to the parts of a key group's index.
-    pub(super) fn index(&self, payload: u64, records: &mut Vec<u8>, slots: &mut Vec<u8>) {
-        let table = Slots::new(self.entries.len(), self.length);
-        let mut words = vec![table.free(); table.count as usize];
-        for (hash, offset) in &self.entries {
-            let mut slot = table.first(*hash) as usize;
-            while words[slot] != table.free() {
-                slot = (slot + 1) % words.len();
-            }
-            words[slot] = table.taken(*hash, *offset);
-        }
+    /// Appends the record of a long run and its lines to the parts of a key group's index.
+    pub(super) fn index(&mut self, payload: u64, records: &mut Vec<u8>, lines: &mut Vec<u8>) {
+        // The data have the order of map keys, lines that of hashes.
+        self.entries.sort_unstable();
+        let coding = Coding::new(self.length);
+        let homes = coding.homes(self.entries.len());
+        let before = (lines.len() / LINE) as u64;
+        let rows = self.entries.iter();
+        let rows = rows.map(|(hash, offset)| Row { fraction: *hash, hash: *hash, offset: *offset });
+        let mut emit = |line: &[u8; LINE]| {
+            lines.extend_from_slice(line);
+            Ok::<(), Infallible>(())
+        };
+        let Ok(count) = coding.write(homes, rows, &mut emit);
         let start = records.len();
         records.extend_from_slice(&payload.to_le_bytes());
         records.extend_from_slice(&self.length.to_le_bytes());
-        // Relative to the first table of slots; the reader knows where that is.
-        records.extend_from_slice(&(slots.len() as u64).to_le_bytes());
         records.extend_from_slice(&(self.entries.len() as u64).to_le_bytes());
-        records.extend_from_slice(&table.count.to_le_bytes());
-        records.extend_from_slice(&[table.width, table.offset_bits]);
-        records.extend_from_slice(&u16::from(self.is_after_delete).to_le_bytes());
+        records.extend_from_slice(&before.to_le_bytes());
+        records.extend_from_slice(&homes.to_le_bytes());
+        records.extend_from_slice(&count.to_le_bytes());
+        records.extend_from_slice(&u64::from(self.is_after_delete).to_le_bytes());
         debug_assert_eq!(records.len() - start, RUN);
-        for word in words {
-            slots.extend_from_slice(&word.to_le_bytes()[..usize::from(table.width)]);
-        }
     }
 }

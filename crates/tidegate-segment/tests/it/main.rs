@@ -1,4 +1,5 @@
 //! What a segment promises, judged by naive models.
+#![expect(clippy::unwrap_used, reason = "a test that fails panics")]
 
 mod damage;
 mod golden;

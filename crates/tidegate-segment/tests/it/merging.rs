@@ -33,7 +33,7 @@ fn compacted(segments: &[Segment], max: u16, tombstones: Tombstones) -> Segment 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn the_newest_wins(
@@ -89,6 +89,8 @@ fn compacted_alone(segment: &Segment) -> Segment {
     open(&writer.finish().unwrap().0).unwrap()
 }
 
+type Stream<'a> = Box<dyn Iterator<Item = Result<KeyedEntry<'a>, SegmentError>> + 'a>;
+
 #[test]
 fn an_overlay_merges_with_segments() {
     let put = |map_key, value| Change::PutEntry { map_key, value };
@@ -98,7 +100,6 @@ fn an_overlay_merges_with_segments() {
     map.entries.insert(b"b".to_vec(), Some(b"old".to_vec()));
     let segment = open(&below.write(1)).unwrap();
     let (maps, key) = (segment.state("maps").unwrap(), keyed(b"key", Change::Delete));
-    type Stream<'a> = Box<dyn Iterator<Item = Result<KeyedEntry<'a>, SegmentError>> + 'a>;
     let overlay: Vec<KeyedEntry<'_>> =
         vec![keyed(b"key", put(b"b", b"new")), keyed(b"key", put(b"c", b"new"))];
     let entries = segment.entries_of_key(maps, key.hash, key.key).unwrap();

@@ -93,8 +93,9 @@ impl Layer {
         writer.begin_state(&state("maps", StateKind::Map)).unwrap();
         self.map_entries().iter().for_each(|entry| writer.write(entry).unwrap());
         writer.begin_state(&state("timers", StateKind::Timer)).unwrap();
-        let timers = self.timer_entries(origin(max).max_parallelism);
-        timers.iter().for_each(|timer| writer.write_timer(timer).unwrap());
+        for timer in self.timer_entries(origin(max).max_parallelism) {
+            writer.write_timer(&timer).unwrap();
+        }
         let length = writer.length();
         let (bytes, summary) = writer.finish().unwrap();
         assert_eq!(summary.length, bytes.len() as u64);

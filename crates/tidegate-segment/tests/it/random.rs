@@ -54,7 +54,7 @@ fn whole(segment: &Segment) -> tidegate_types::KeyGroupRange {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn a_segment_says_what_was_written_and_nothing_else(
