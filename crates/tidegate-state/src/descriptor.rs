@@ -256,13 +256,16 @@ impl<A: AggregateFunction> AggregatingStateDescriptor<A> {
     }
 }
 
+/// An earlier version of a state, and how its values are read.
+pub(crate) type Earlier<V> = (RegisteredState, Rc<Decode<V>>);
+
 /// A state of values as it goes into the metadata, and its earlier versions likewise.
 pub(crate) fn registered<K: StateKey, V: StateValue>(
     name: &Arc<str>,
     kind: StateKind,
     version: (u32, &[Migration<V>]),
     map_key: Option<&str>,
-) -> (RegisteredState, Vec<(RegisteredState, Rc<Decode<V>>)>) {
+) -> (RegisteredState, Vec<Earlier<V>>) {
     let (schema_version, migrations) = version;
     let types = |value: &str| match map_key {
         Some(map_key) => format!("{} -> {map_key} -> {value}", K::type_name()),
