@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::restore::Restored;
 use crate::snapshot::FsSnapshot;
 use crate::stack::Stack;
-use crate::stored::{Part, Stored};
+use crate::stored::{Part, Reused, Stored};
 use crate::worker::{Shared, Worker};
 
 pub(crate) struct FsKeyedState {
@@ -41,7 +41,7 @@ pub(crate) struct FsKeyedState {
     /// Up to which size the overlay may grow, if a spill has failed.
     patience: u64,
     /// Under which names the checkpoints whose fate is not known refer to segments.
-    unsettled: BTreeMap<CheckpointId, Vec<(Arc<Stored>, Option<FileHandle>)>>,
+    unsettled: BTreeMap<CheckpointId, Vec<Reused>>,
     shared: Arc<Shared>,
     worker: Worker,
 }
@@ -149,7 +149,7 @@ impl FsKeyedState {
     /// So every checkpoint in between, of which nothing is known, must use the same name.
     fn name_to_reuse(&self, stored: &Arc<Stored>) -> Option<FileHandle> {
         let (since, handle) = stored.confirmed()?;
-        let uses_it = |named: &Vec<(Arc<Stored>, Option<FileHandle>)>| {
+        let uses_it = |named: &Vec<Reused>| {
             let named = named.iter().find(|(other, _)| Arc::ptr_eq(other, stored));
             named.is_some_and(|(_, name)| name.as_ref() == Some(&handle))
         };

@@ -82,6 +82,12 @@ impl Drop for Stored {
     }
 }
 
+/// A segment, and the name that a checkpoint may use for it because an earlier one does.
+pub(crate) type Reused = (Arc<Stored>, Option<FileHandle>);
+
+/// A segment, and the name that a checkpoint has for it.
+pub(crate) type Named = (Arc<Stored>, FileHandle);
+
 /// What a subtask sees of a segment: a segment of a wider range of key groups is shared with others,
 /// who may have gone on from it in their own ways.
 #[derive(Clone, Debug)]

@@ -80,20 +80,21 @@ impl Job {
     }
 
     fn restored(&self, result: &SnapshotResult) -> Vec<RestoredKeyedState> {
-        restored(result, self.disk.clone(), "job")
+        let storage: Arc<dyn CheckpointStorage> = self.disk.clone();
+        restored(result, &storage, "job")
     }
 }
 
 fn restored(
     result: &SnapshotResult,
-    storage: Arc<dyn CheckpointStorage>,
+    storage: &Arc<dyn CheckpointStorage>,
     job: &str,
 ) -> Vec<RestoredKeyedState> {
     let handle = result.keyed[0].clone();
     let StateHandle::Inline(manifest) = &handle.manifest else { panic!("not inline") };
     let manifest = StateSource::from(Arc::clone(manifest));
     let found = |shared: &SharedFile| RestoredFile {
-        storage: Arc::clone(&storage),
+        storage: Arc::clone(storage),
         path: path(job).join(shared.file.reference.as_str()).unwrap(),
     };
     let shared = handle.shared.iter().map(found).collect();

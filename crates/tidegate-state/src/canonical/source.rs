@@ -55,6 +55,10 @@ impl StateSource {
     /// # Errors
     ///
     /// [`StorageError::OutOfBounds`], before anything is allocated, when there are fewer.
+    ///
+    /// # Panics
+    ///
+    /// Never: what lies in memory has offsets that fit there.
     pub fn read<'a>(
         &'a self,
         offset: u64,
