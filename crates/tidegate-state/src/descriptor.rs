@@ -255,9 +255,6 @@ impl<A: AggregateFunction> AggregatingStateDescriptor<A> {
     }
 }
 
-/// An earlier version of a state, and how its values are read.
-pub(crate) type Earlier<V> = (RegisteredState, Rc<Decode<V>>);
-
 /// A state of values as it goes into the metadata, and its earlier versions likewise.
 pub(crate) fn registered<K: StateKey, V: StateValue>(
     name: &Arc<str>,
