@@ -17,7 +17,10 @@ use tidegate_state::{
 };
 use tidegate_state_fs::{FsStateBackend, FsStateConfig};
 use tidegate_store::{CheckpointStorage, FsStorage, StoragePath};
-use tidegate_types::*;
+use tidegate_types::{
+    AttemptId, CheckpointId, KeyGroupRange, KeyHash, MaxParallelism, OperatorUid, Parallelism,
+    SharedFile, SnapshotKind, StateHandle, StateKey, Subtask,
+};
 
 const WORKS: &str = "the benchmark's own files work";
 

@@ -53,7 +53,7 @@ const ONLY: [(&str, &[&str], &str); 11] = [
     ),
     (
         "anyhow",
-        &["tidegate-cli", "xtask/", "examples/", "benches/compare"],
+        &["tidegate-cli", "xtask/", "examples/", "benches/"],
         "a library's errors are its own enum",
     ),
     ("clap", &["tidegate-cli", "examples/"], "only programs have arguments"),

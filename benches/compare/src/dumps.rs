@@ -21,6 +21,7 @@ fn map(count: u64) -> HashMap<u64, Value> {
     (0..count).map(|key| (key, split(key))).collect()
 }
 
+type Encode<'a> = &'a dyn Fn(&HashMap<u64, Value>) -> Result<Vec<u8>>;
 type Decode<'a> = &'a dyn Fn(&[u8]) -> Result<HashMap<u64, Value>>;
 
 pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
@@ -36,7 +37,7 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
 fn one(
     who: &'static str,
     map: &HashMap<u64, Value>,
-    encode: &dyn Fn(&HashMap<u64, Value>) -> Result<Vec<u8>>,
+    encode: Encode<'_>,
     decode: Decode<'_>,
     rows: &mut Vec<Row>,
 ) -> Result<()> {

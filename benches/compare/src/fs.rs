@@ -11,7 +11,10 @@ use tidegate_state::{
 };
 use tidegate_state_fs::{FsStateBackend, FsStateConfig};
 use tidegate_store::{CheckpointStorage, FsStorage, StoragePath};
-use tidegate_types::*;
+use tidegate_types::{
+    AttemptId, CheckpointId, KeyGroupRange, MaxParallelism, OperatorUid, Parallelism, SnapshotKind,
+    StateHandle, StateKey, Subtask,
+};
 
 use crate::trace::{Row, bandwidth, cpu, keys, operations, per, row, timed, value};
 

@@ -8,6 +8,12 @@
 //! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is not among the
 //! others: its C++ stays out of this workspace's ordinary build.
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::unchecked_time_subtraction,
+    reason = "figures for people, of runs that fit into this machine's memory"
+)]
 
 mod dumps;
 mod fs;

@@ -30,7 +30,7 @@ pub(crate) fn keys(limit: u64, seed: u64) -> impl Iterator<Item = u64> {
         state ^= state >> 12;
         state ^= state << 25;
         state ^= state >> 27;
-        (u128::from(state.wrapping_mul(0x2545_F491_4F6C_DD1D)) * u128::from(limit) >> 64) as u64
+        ((u128::from(state.wrapping_mul(0x2545_F491_4F6C_DD1D)) * u128::from(limit)) >> 64) as u64
     })
 }
 
