@@ -31,6 +31,8 @@ pub(crate) struct FsSnapshot {
     pub(crate) shared: Arc<Shared>,
     /// As it was at the barrier.
     pub(crate) stack: Stack,
+    /// Segments that the checkpoint may refer to under a name that they have.
+    pub(crate) named: Vec<(Arc<Stored>, Option<FileHandle>)>,
     pub(crate) epoch: u64,
     pub(crate) registered: Vec<RegisteredState>,
     pub(crate) kind: SnapshotKind,
@@ -128,7 +130,9 @@ impl FsSnapshot {
             let index = match known {
                 Some(index) => index,
                 None => {
-                    let handle = match stored.confirmed().filter(|_| !self.exclusive) {
+                    let reused = self.named.iter().find(|(other, _)| Arc::ptr_eq(other, stored));
+                    let reused = reused.and_then(|(_, name)| name.clone());
+                    let handle = match reused.filter(|_| !self.exclusive) {
                         Some(handle) => handle,
                         None => self.name(stored, target, &mut files, cancel)?,
                     };

@@ -67,9 +67,9 @@ impl Stored {
         }
     }
 
-    pub(crate) fn confirmed(&self) -> Option<FileHandle> {
-        let confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        confirmed.as_ref().map(|(_, handle)| handle.clone())
+    /// The newest complete checkpoint that is known to have the segment, and under which name.
+    pub(crate) fn confirmed(&self) -> Option<(CheckpointId, FileHandle)> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

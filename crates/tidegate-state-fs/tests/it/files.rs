@@ -148,6 +148,29 @@ fn what_an_aborted_checkpoint_has_written_is_not_written_again() {
 }
 
 #[test]
+fn no_name_is_used_that_may_be_deleted_meanwhile() {
+    let mut job = Job::new(FsStateConfig::default());
+    job.put(0..100, 0);
+    let (first, _) = job.checkpoint(false).unwrap();
+    // The task is asked for the second before it hears that the first is complete.
+    let (second, _) = job.checkpoint(false).unwrap();
+    let (first_names, second_names) = (shared_names(&first.keyed), shared_names(&second.keyed));
+    assert!(first_names.is_disjoint(&second_names));
+    job.state.notify_complete(CheckpointId::FIRST);
+    // Now the second is complete, and what only the first had is deleted.
+    for name in &first_names {
+        job.disk.delete(&path(&format!("job/shared/{name}"))).unwrap();
+    }
+    let (third, _) = job.checkpoint(false).unwrap();
+    assert!(first_names.is_disjoint(&shared_names(&third.keyed)), "it refers to what is gone");
+    open(&job.backend, job.restored(&third)).unwrap();
+    job.state.notify_complete(CheckpointId::FIRST.next());
+    job.state.notify_complete(CheckpointId::FIRST.next().next());
+    let (fourth, _) = job.checkpoint(true).unwrap();
+    assert_eq!(shared_names(&fourth.keyed), shared_names(&third.keyed));
+}
+
+#[test]
 fn a_full_disk_fails_the_checkpoint_and_nothing_else() {
     let mut job = Job::new(FsStateConfig::default());
     job.put(0..1_000, 0);
