@@ -29,6 +29,9 @@ pub(crate) fn check(name: &str, text: &str) -> Findings {
         if line.trim_end() != line {
             findings.problems.push(format!(":{number}: white space at the end of the line"));
         }
+        if line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> ") {
+            findings.problems.push(format!(":{number}: two versions, of which a merge left both"));
+        }
         for word in unfinished().iter().filter(|word| line.contains(**word)) {
             findings.problems.push(format!(":{number}: `{word}` is unfinished work"));
         }
@@ -105,6 +108,7 @@ mod tests {
         assert_eq!(problems("a.rs", "fn f() {}\n").len(), 1, "no opening");
         assert_eq!(problems("a.md", "words \n"), [":1: white space at the end of the line"]);
         assert_eq!(problems("a.md", "words").len(), 1, "no final line end");
+        assert_eq!(problems("a.md", "<<<<<<< a\nx\n=======\ny\n>>>>>>> b\n").len(), 2, "a merge");
         assert_eq!(problems("a.md", concat!("a\nsee /ro", "ot/x\n")).len(), 1, "a machine's path");
         assert_eq!(problems("a.md", "file:///home-made\n").len(), 0);
         assert_eq!(problems("a.rs", concat!("//! x\n to", "do!()\n")).len(), 1, "unfinished");

@@ -1,7 +1,7 @@
 //! The canonical form of keyed state: backend-neutral, self-contained, written and read as a stream.
 //!
 //! Any backend writes it, from [`FrozenTable`](crate::FrozenTable)s, and any backend restores it,
-//! at any parallelism. `docs/format-savepoint.md` is normative. In short:
+//! at any parallelism. "Keyed state" in `docs/format.md` is normative. In short:
 //!
 //! ```text
 //! head      frame 3: key groups, states                           says what it is
