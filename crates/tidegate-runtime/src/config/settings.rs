@@ -96,6 +96,42 @@ mod tests {
         assert_eq!(written.job_config().unwrap(), expected);
     }
 
+    /// The names of a row and its default; a name that begins with a dot goes on from the row's first
+    /// one, as `a.b.c`, `.d` means `a.b.d`.
+    fn row(line: &str) -> Option<(Vec<String>, &str)> {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let (names, default) = (cells.next()?.trim_end_matches('`'), cells.next()?);
+        let (parent, _) = names.split('`').next()?.rsplit_once('.')?;
+        let full = |name: &str| match name.starts_with('.') {
+            true => format!("{parent}{name}"),
+            false => name.to_owned(),
+        };
+        Some((names.split("`, `").map(full).collect(), default))
+    }
+
+    #[test]
+    fn the_readme_names_every_setting_with_its_default() {
+        let readme = include_str!("../../../../README.md");
+        let table = readme.split_once("| Setting | Default | |").unwrap().1;
+        let table = table.split_once("\n\n").unwrap().0;
+        let rows: Vec<_> = table.lines().filter_map(row).collect();
+        let settings = Configuration::load(&ConfigSources::default()).unwrap().settings();
+        for Setting { key, deprecated, value, .. } in &settings {
+            for name in deprecated.iter().chain([key]) {
+                let row = rows.iter().find(|(names, _)| names.iter().any(|known| known == name));
+                let (_, defaults) = row.unwrap_or_else(|| panic!("README.md lacks {name}"));
+                let value = value.as_deref().unwrap_or_default();
+                let value = if value == "0 ms" { "0" } else { value };
+                let shown = defaults.split(", ").map(|shown| shown.trim_matches('`'));
+                let is_shown = value.is_empty() || shown.into_iter().any(|shown| shown == value);
+                assert!(is_shown, "README.md says of {name} {defaults:?}, and it is {value:?}");
+            }
+        }
+        for name in rows.iter().flat_map(|(names, _)| names) {
+            assert!(keys::find(name).is_some(), "README.md has {name}, which is no setting");
+        }
+    }
+
     #[test]
     fn what_goes_over_what_is_told() {
         let directory = tempfile::tempdir().unwrap();
