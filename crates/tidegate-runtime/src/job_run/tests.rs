@@ -15,11 +15,12 @@ use super::*;
 use crate::keyed::ProcessContext;
 
 fn config(directory: &Path) -> JobConfig {
-    let mut config = JobConfig::default();
-    config.checkpoints_dir = Some(format!("file://{}/checkpoints", directory.display()));
-    config.interval = Some(Duration::from_millis(20));
-    config.retention = tidegate_coordinator::ExternalizedCheckpointCleanup::RetainOnCancellation;
-    config
+    JobConfig {
+        checkpoints_dir: Some(format!("file://{}/checkpoints", directory.display())),
+        interval: Some(Duration::from_millis(20)),
+        retention: tidegate_coordinator::ExternalizedCheckpointCleanup::RetainOnCancellation,
+        ..JobConfig::default()
+    }
 }
 
 /// A source of `count` numbers, a line for each of them and how often it was seen.
