@@ -64,13 +64,15 @@ impl Explorer<'_> {
 /// Every choice of scripts up to a renaming of the channels, which the alignment treats alike.
 fn explore_all(mode: AlignmentMode, barrier: fn(u64) -> Word, data: [bool; 3]) -> usize {
     let all = scripts(barrier, data);
-    // Announcements come in any order relative to everything else, which multiplies the orders.
-    let all_given_up = barrier(1) != Word::Announced(1) || everything();
-    let give_up: &[_] = if all_given_up { &[None, Some(1), Some(2)] } else { &[None] };
+    // Announcements come in any order relative to everything else, which multiplies the orders: of
+    // one channel both barriers come then, unless there is time.
+    let full = barrier(1) != Word::Announced(1) || everything();
+    let give_up: &[_] = if full { &[None, Some(1), Some(2)] } else { &[None] };
+    let whole = |script: &Script| script.contains(&barrier(1)) && script.contains(&barrier(2));
     let mut states = 0;
     for a in 0..all.len() {
         for b in a..all.len() {
-            for c in b..all.len() {
+            for c in (0..all.len()).filter(|c| if full { *c >= b } else { whole(&all[*c]) }) {
                 let scripts = [all[a].clone(), all[b].clone(), all[c].clone()];
                 for give_up in give_up {
                     let world = World::new(mode);
