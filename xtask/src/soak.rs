@@ -1,5 +1,5 @@
-//! `soak`: the kill tests, with many more kills than the continuous integration has time for, and
-//! the one crate with unsafe code under AddressSanitizer.
+//! `soak`: kills, random runs and interleavings, many more of them than the continuous integration has
+//! time for, and the one crate with unsafe code under AddressSanitizer.
 
 use anyhow::Result;
 
@@ -9,15 +9,21 @@ use crate::shell::{self, cargo};
 const SANITIZED: &str = "x86_64-unknown-linux-gnu";
 
 /// Runs the tests under AddressSanitizer, then the kill tests of `tidegate-cli` with `runs` killed
-/// jobs.
+/// jobs and 20 times as many random runs of the fs backend, then every interleaving of the alignment.
 pub(crate) fn run(runs: u32) -> Result<()> {
     if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         sanitized()?;
     }
     // The tests start the programs of target/release.
     shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
-    let mut tests = cargo(["test", "--package", "tidegate-cli", "--", "kill", "--nocapture"]);
-    shell::run(tests.env("TIDEGATE_KILL_RUNS", runs.to_string()))
+    let mut tests =
+        cargo(["test", "--package", "tidegate-cli", "--test", "kill", "--", "--nocapture"]);
+    shell::run(tests.env("TIDEGATE_KILL_RUNS", runs.to_string()))?;
+    let mut random = cargo(["test", "--package", "tidegate-state-fs", "--test", "it", "random"]);
+    shell::run(random.env("TIDEGATE_RANDOM_CASES", (runs * 20).to_string()))?;
+    let mut interleavings =
+        cargo(["test", "--release", "--package", "tidegate-align", "--test", "it"]);
+    shell::run(interleavings.env("TIDEGATE_EXHAUSTIVE", "1"))
 }
 
 /// The tests of `tidegate-segment` with AddressSanitizer, which stable Rust has, behind a switch.

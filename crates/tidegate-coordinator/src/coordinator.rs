@@ -89,8 +89,8 @@ impl Coordinator {
                 }
             }
             if is_claimed {
-                let surplus = completed.add(CompletedCheckpoint::claimed(metadata));
-                assert!(surplus.is_empty(), "the first one is never one too many");
+                // The first one is never one too many.
+                completed.add(CompletedCheckpoint::claimed(metadata));
             }
         }
         Self {

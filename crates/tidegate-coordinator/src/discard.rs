@@ -36,13 +36,13 @@ pub fn discard_at(
     discarded: &Discarded,
 ) -> Result<(), StorageError> {
     storage.delete(&directory.join(CheckpointPaths::METADATA)?)?;
-    let absolute = discarded.files.iter().map(|file| &file.reference);
-    let absolute = absolute.filter(|reference| matches!(reference, FileReference::Absolute(_)));
-    let result = absolute.fold(Ok(()), |result, reference| {
-        let FileReference::Absolute(uri) = reference else { return result };
-        let deleted = split_uri(uri).and_then(|(other, path)| other.delete(&path));
-        result.and(deleted.map(drop))
-    });
+    let mut result = Ok(());
+    for file in &discarded.files {
+        if let FileReference::Absolute(uri) = &file.reference {
+            let deleted = split_uri(uri).and_then(|(other, path)| other.delete(&path));
+            result = result.and(deleted.map(drop));
+        }
+    }
     result.and(storage.delete_directory(directory).map(drop))
 }
 

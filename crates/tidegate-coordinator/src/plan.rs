@@ -86,16 +86,13 @@ impl RestorePlan {
         let own = operator.subtasks.iter().find(|(index, _)| *index == subtask.index());
         let unchanged = operator.parallelism == subtask.parallelism();
         let own = own.filter(|_| unchanged);
-        let in_flight = match unchanged {
-            true => InFlightSelection::All,
-            false => InFlightSelection::KeyGroups {
-                max_parallelism: self.max_parallelism,
-                range: key_groups,
-            },
-        };
-        let channels = match unchanged {
-            true => own.map_or_else(Vec::new, |(_, state)| state.channels.clone()),
-            false => states().flat_map(|state| state.channels.iter().cloned()).collect(),
+        let (channels, in_flight) = if unchanged {
+            let channels = own.map_or_else(Vec::new, |(_, state)| state.channels.clone());
+            (channels, InFlightSelection::All)
+        } else {
+            let channels = states().flat_map(|state| state.channels.iter().cloned()).collect();
+            let (max_parallelism, range) = (self.max_parallelism, key_groups);
+            (channels, InFlightSelection::KeyGroups { max_parallelism, range })
         };
         let all_finished = operator.subtasks.len() == usize::from(operator.parallelism.get())
             && states().all(|state| state.finished);

@@ -256,7 +256,7 @@ impl Driver {
                 }
                 match (self.savepoints.aborted(checkpoint, &reason.to_string()), attempt) {
                     (Some(Afterwards::Stop { drain: false }), Some(attempt)) => attempt.resume(),
-                    (Some(Afterwards::Stop { drain: true }), _) => {
+                    (Some(Afterwards::Stop { drain: true }), Some(_)) => {
                         progress.end.get_or_insert(AttemptEnd::DrainedInVain);
                     }
                     _ => {}

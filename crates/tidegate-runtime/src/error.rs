@@ -98,7 +98,12 @@ impl TaskError {
     pub(crate) fn refuses_restore(&self) -> bool {
         matches!(
             self,
-            Self::State(StateError::Incompatible { .. } | StateError::ForeignBackend { .. })
+            Self::State(
+                StateError::Incompatible { .. }
+                    | StateError::ForeignBackend { .. }
+                    | StateError::Key { .. }
+                    | StateError::Value { .. }
+            )
         )
     }
 

@@ -22,7 +22,7 @@ use crate::snapshot::SnapshotBuilder;
 use crate::task::TaskContext;
 
 /// Records in one message.
-const BATCH_RECORDS: usize = 256;
+pub(crate) const BATCH_RECORDS: usize = 256;
 /// Messages that a channel holds before its sender waits: with the batch, 4,096 records.
 const CHANNEL_MESSAGES: usize = 16;
 /// How long a record may wait for its batch to fill.
@@ -138,9 +138,10 @@ impl<T> ChannelWriter<T> {
         for target in 0..self.channels.len() {
             self.send_buffer(target)?;
             let channel = &mut self.channels[target];
-            let sent = match announce {
-                true => channel.announced_barrier(barrier),
-                false => channel.barrier(barrier),
+            let sent = if announce {
+                channel.announced_barrier(barrier)
+            } else {
+                channel.barrier(barrier)
             };
             sent.map_err(gone)?;
         }

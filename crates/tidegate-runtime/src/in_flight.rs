@@ -15,6 +15,7 @@ use tidegate_types::{
 };
 
 use crate::error::TaskError;
+use crate::exchange::BATCH_RECORDS;
 use crate::record::{Batch, Keyed, Record};
 use crate::task::TaskContext;
 
@@ -174,11 +175,14 @@ pub(crate) fn restore<T: Clone>(
                     restore.resolver.read(file, file.length).map_err(fault)?
                 }
             };
-            let records = decode(codec, handle, &bytes, state.in_flight)
-                .ok_or_else(|| TaskError::InFlightRecord { operator: operator.clone() })?;
-            if !records.is_empty() && channels > 0 {
-                // The channel only labels them, should they be captured again.
-                gate.restore(usize::from(handle.channel) % channels, Batch::Records(records));
+            let mut records = decode(codec, handle, &bytes, state.in_flight)
+                .ok_or_else(|| TaskError::InFlightRecord { operator: operator.clone() })?
+                .into_iter();
+            // The channel only labels them, should they be captured again.
+            let channel = usize::from(handle.channel) % channels.max(1);
+            while records.len() > 0 {
+                let batch = records.by_ref().take(BATCH_RECORDS).collect();
+                gate.restore(channel, Batch::Records(batch));
             }
         }
     }

@@ -212,6 +212,12 @@ impl JobRun {
         });
         let restore = restore.transpose()?;
         self.recover_sinks(restore.as_ref())?;
+        let begins_with = restore.as_ref().map(|restore| restore.checkpoint);
+        if begins_with.is_some_and(|it| self.driver.savepoints.last(it).is_some()) {
+            // The job has stopped with this savepoint; a task failed before it heard of that. What
+            // was left for it to do, the sinks have just done.
+            return Ok(AttemptEnd::Finished);
+        }
         let parallelism: Vec<_> = self.topology.tasks.iter().map(|t| t.parallelism).collect();
         let width = |task: TaskId| parallelism[task.get() as usize];
         let edges = self.graph.edges.iter();
@@ -348,3 +354,6 @@ fn state_backend(
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use tidegate_state::{
     StateBase, StateError, StateTable,
 };
 use tidegate_store::CheckpointStorage;
-use tidegate_types::{CheckpointId, KeyGroupRange, RegisteredState, SnapshotKind};
+use tidegate_types::{CheckpointId, FileHandle, KeyGroupRange, RegisteredState, SnapshotKind};
 
 use crate::FsStateConfig;
 use crate::base::FsBase;
@@ -20,7 +20,7 @@ use crate::place::Place;
 use crate::restore::Restored;
 use crate::snapshot::FsSnapshot;
 use crate::stack::Stack;
-use crate::stored::Part;
+use crate::stored::{Part, Reused, Stored};
 use crate::worker::{Shared, Worker};
 
 pub(crate) struct FsKeyedState {
@@ -40,6 +40,8 @@ pub(crate) struct FsKeyedState {
     now_ms: i64,
     /// Up to which size the overlay may grow, if a spill has failed.
     patience: u64,
+    /// Under which names the checkpoints whose fate is not known refer to segments.
+    unsettled: BTreeMap<CheckpointId, Vec<Reused>>,
     shared: Arc<Shared>,
     worker: Worker,
 }
@@ -66,6 +68,7 @@ impl FsKeyedState {
             checkpoint: CheckpointId::FIRST,
             now_ms: 0,
             patience: config.overlay_max_bytes,
+            unsettled: BTreeMap::new(),
             shared,
             worker,
         }
@@ -132,6 +135,26 @@ impl FsKeyedState {
         let delta = Arc::new(Delta::new(self.epoch, tables));
         self.stack.push(Arc::clone(&delta));
         Some(delta)
+    }
+
+    /// The name under which a new checkpoint may refer to the segment: one that a complete
+    /// checkpoint uses, and that will not be deleted before the new one is complete. What goes
+    /// wrong without the second half:
+    ///
+    /// 1. checkpoint 1 has the segment as A; before the task hears that 1 is complete, it is asked
+    ///    for 2, and names the segment B there;
+    /// 2. the task hears that 1 is complete; 2 completes, 1 is subsumed, and A is deleted;
+    /// 3. before the task hears of that, it is asked for 3, and refers to A.
+    ///
+    /// So every checkpoint in between, of which nothing is known, must use the same name.
+    fn name_to_reuse(&self, stored: &Arc<Stored>) -> Option<FileHandle> {
+        let (since, handle) = stored.confirmed()?;
+        let uses_it = |named: &Vec<Reused>| {
+            let named = named.iter().find(|(other, _)| Arc::ptr_eq(other, stored));
+            named.is_some_and(|(_, name)| name.as_ref() == Some(&handle))
+        };
+        let mut between = self.unsettled.range(since.next()..).map(|(_, named)| named);
+        between.all(uses_it).then_some(handle)
     }
 
     fn overlay_bytes(&self) -> u64 {
@@ -214,10 +237,18 @@ impl KeyedStateBackend for FsKeyedState {
         let states = self.states.iter().map(|(state, _)| state);
         let registered = states.chain(self.waiting.values()).cloned().collect();
         let exclusive = !self.config.incremental;
+        let parts = self.stack.parts().iter();
+        let named: Vec<_> = parts
+            .map(|part| (Arc::clone(&part.stored), self.name_to_reuse(&part.stored)))
+            .collect();
+        if kind != SnapshotKind::Savepoint {
+            self.unsettled.insert(checkpoint, named.clone());
+        }
         Ok(Box::new(FsSnapshot {
             place: Arc::clone(&self.place),
             shared: Arc::clone(&self.shared),
             stack: self.stack.clone(),
+            named,
             epoch: self.epoch,
             registered,
             kind,
@@ -237,16 +268,13 @@ impl KeyedStateBackend for FsKeyedState {
     }
 
     fn notify_complete(&mut self, checkpoint: CheckpointId) {
-        let done = self.shared.confirm(checkpoint);
-        if !done.is_empty() {
-            self.worker.drop_later(done);
-        }
+        let later = self.unsettled.split_off(&checkpoint.next());
+        let settled = std::mem::replace(&mut self.unsettled, later);
+        self.worker.drop_later((settled, self.shared.confirm(checkpoint)));
     }
 
     fn notify_aborted(&mut self, checkpoint: CheckpointId) {
-        let done = self.shared.abort(checkpoint);
-        if !done.is_empty() {
-            self.worker.drop_later(done);
-        }
+        let settled = self.unsettled.remove(&checkpoint);
+        self.worker.drop_later((settled, self.shared.abort(checkpoint)));
     }
 }

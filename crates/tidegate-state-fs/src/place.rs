@@ -51,9 +51,9 @@ impl Place {
             SegmentWriter::new(out, self.origin(checkpoint)).map_err(|e| self.failed(e))?;
         fill(&mut writer)?;
         let (out, _) = writer.finish().map_err(|error| self.failed(error))?;
-        let file = out.finish()?;
+        let finished = out.finish()?;
         let segment = self.map(&location).inspect_err(|_| drop(location.delete()))?;
-        Ok(Arc::new(Stored::working(segment, file, location, self.temporary.clone())))
+        Ok(Arc::new(Stored::working(segment, finished, location, self.temporary.clone())))
     }
 
     pub(crate) fn new_location(&self) -> Result<Location, StateError> {

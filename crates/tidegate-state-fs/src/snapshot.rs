@@ -20,7 +20,7 @@ use crate::error::FsStateError;
 use crate::manifest::Manifest;
 use crate::place::Place;
 use crate::stack::{Merged, Stack};
-use crate::stored::{Part, Stored};
+use crate::stored::{Named, Part, Reused, Stored};
 use crate::worker::Shared;
 
 /// How much is copied between two looks at the cancellation, in bytes.
@@ -31,6 +31,8 @@ pub(crate) struct FsSnapshot {
     pub(crate) shared: Arc<Shared>,
     /// As it was at the barrier.
     pub(crate) stack: Stack,
+    /// Segments that the checkpoint may refer to under a name that they have.
+    pub(crate) named: Vec<Reused>,
     pub(crate) epoch: u64,
     pub(crate) registered: Vec<RegisteredState>,
     pub(crate) kind: SnapshotKind,
@@ -121,14 +123,16 @@ impl FsSnapshot {
     ) -> Result<KeyedStateHandle, StateError> {
         let storage = self.data.as_deref().unwrap_or(target.storage);
         let mut files = Files { storage, made: Vec::new() };
-        let mut named: Vec<(Arc<Stored>, FileHandle)> = Vec::new();
+        let mut named: Vec<Named> = Vec::new();
         let mut manifest = Manifest { epoch: self.epoch, parts: Vec::with_capacity(parts.len()) };
         for Part { stored, key_groups } in parts {
             let known = named.iter().position(|(other, _)| Arc::ptr_eq(other, stored));
             let index = match known {
                 Some(index) => index,
                 None => {
-                    let handle = match stored.confirmed().filter(|_| !self.exclusive) {
+                    let reused = self.named.iter().find(|(other, _)| Arc::ptr_eq(other, stored));
+                    let reused = reused.and_then(|(_, name)| name.clone());
+                    let handle = match reused.filter(|_| !self.exclusive) {
                         Some(handle) => handle,
                         None => self.name(stored, target, &mut files, cancel)?,
                     };
@@ -139,7 +143,7 @@ impl FsSnapshot {
             let index = u32::try_from(index).expect("fewer than 2^32 segments");
             manifest.parts.push((index, *key_groups));
         }
-        let file = |(_, file): &(Arc<Stored>, FileHandle)| SharedFile {
+        let file = |(_, file): &Named| SharedFile {
             name: file.reference.as_str().rsplit('/').next().unwrap_or_default().into(),
             file: file.clone(),
         };

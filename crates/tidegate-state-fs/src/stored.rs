@@ -67,9 +67,9 @@ impl Stored {
         }
     }
 
-    pub(crate) fn confirmed(&self) -> Option<FileHandle> {
-        let confirmed = self.confirmed.lock().unwrap_or_else(PoisonError::into_inner);
-        confirmed.as_ref().map(|(_, handle)| handle.clone())
+    /// The newest complete checkpoint that is known to have the segment, and under which name.
+    pub(crate) fn confirmed(&self) -> Option<(CheckpointId, FileHandle)> {
+        self.confirmed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -81,6 +81,12 @@ impl Drop for Stored {
         }
     }
 }
+
+/// A segment, and the name that a checkpoint may use for it because an earlier one does.
+pub(crate) type Reused = (Arc<Stored>, Option<FileHandle>);
+
+/// A segment, and the name that a checkpoint has for it.
+pub(crate) type Named = (Arc<Stored>, FileHandle);
 
 /// What a subtask sees of a segment: a segment of a wider range of key groups is shared with others,
 /// who may have gone on from it in their own ways.

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use tidegate_state::CancelToken;
-use tidegate_types::{CheckpointId, FileHandle};
+use tidegate_types::CheckpointId;
 
 use crate::compaction::Merge;
 use crate::delta::Delta;
 use crate::place::Place;
 use crate::stack::Merged;
-use crate::stored::{Part, Stored};
+use crate::stored::{Named, Part, Stored};
 
 /// What others have done for the task, and what they know of checkpoints.
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Shared {
     news: AtomicBool,
     merged: Mutex<Vec<Merged>>,
     /// The names under which checkpoints refer to segments, until their fate is known.
-    pending: Mutex<BTreeMap<CheckpointId, Vec<(Arc<Stored>, FileHandle)>>>,
+    pending: Mutex<BTreeMap<CheckpointId, Vec<Named>>>,
     merging: AtomicBool,
     spill_failed: AtomicBool,
 }
@@ -64,11 +64,7 @@ impl Shared {
         self.spill_failed.swap(false, Ordering::AcqRel)
     }
 
-    pub(crate) fn add_pending(
-        &self,
-        checkpoint: CheckpointId,
-        files: Vec<(Arc<Stored>, FileHandle)>,
-    ) {
+    pub(crate) fn add_pending(&self, checkpoint: CheckpointId, files: Vec<Named>) {
         lock(&self.pending).insert(checkpoint, files);
     }
 

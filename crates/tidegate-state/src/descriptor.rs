@@ -8,8 +8,7 @@ use std::sync::Arc;
 use tidegate_types::{RegisteredState, StateKey, StateKind};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::schema::Migration;
-use crate::slot::Decode;
+use crate::schema::{Earlier, Migration};
 use crate::{StateTtlConfig, StateValue};
 
 macro_rules! descriptor {
@@ -262,7 +261,7 @@ pub(crate) fn registered<K: StateKey, V: StateValue>(
     kind: StateKind,
     version: (u32, &[Migration<V>]),
     map_key: Option<&str>,
-) -> (RegisteredState, Vec<(RegisteredState, Rc<Decode<V>>)>) {
+) -> (RegisteredState, Vec<Earlier<V>>) {
     let (schema_version, migrations) = version;
     let types = |value: &str| match map_key {
         Some(map_key) => format!("{} -> {map_key} -> {value}", K::type_name()),

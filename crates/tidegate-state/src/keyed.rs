@@ -42,13 +42,15 @@ pub struct KeyedState<K: StateKey> {
     context: KeyedContext,
     backend: Box<dyn KeyedStateBackend>,
     /// The registered states, and whose keys they are.
-    states: Vec<(Arc<str>, Rc<RefCell<dyn StateKeys<K>>>)>,
+    states: Vec<(Arc<str>, KeysOf<K>)>,
     current: Current<K>,
     event_timers: Rc<RefCell<dyn Timers<K>>>,
     processing_timers: Rc<RefCell<dyn Timers<K>>>,
     now_ms: Rc<Cell<i64>>,
     expires: bool,
 }
+
+type KeysOf<K> = Rc<RefCell<dyn StateKeys<K>>>;
 
 /// A table of the backend's sort.
 enum Opened<K, S: Slot, D: Delta> {
@@ -350,14 +352,14 @@ impl<K: StateKey> KeyedState<K> {
             let table = Table::<K, S>::new(schema, *key_groups, clock);
             let table = Rc::new(RefCell::new(table));
             self.backend.register(state, Box::new(Shared(Rc::clone(&table))))?;
-            self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
+            self.states.push((name, Rc::clone(&table) as KeysOf<K>));
             return Ok(Opened::Whole(OfCurrentKey { table, current, labels }));
         };
         let expiry = clock.as_ref().map(|clock| clock.expiry(state.kind == StateKind::List));
         let table = Layered::<K, D>::new(schema, *key_groups, *max_parallelism, clock);
         let table = Rc::new(RefCell::new(table));
         backend.register_layered(state, expiry, Box::new(Shared(Rc::clone(&table))))?;
-        self.states.push((name, Rc::clone(&table) as Rc<RefCell<dyn StateKeys<K>>>));
+        self.states.push((name, Rc::clone(&table) as KeysOf<K>));
         Ok(Opened::Layered(OfCurrentKey { table, current, labels }))
     }
 }

@@ -104,17 +104,19 @@ impl<V> fmt::Debug for Migration<V> {
     }
 }
 
+/// An earlier version of a state, as it was registered then, and how its values are read.
+pub(crate) type Earlier<V> = (RegisteredState, Rc<Decode<V>>);
+
 /// What a table reads: values as they are registered, or those that it migrates.
 pub(crate) struct Schema<V> {
     pub(crate) labels: Labels,
-    /// Earlier versions of the state, as they were registered then.
-    pub(crate) earlier: Vec<(RegisteredState, Rc<Decode<V>>)>,
+    pub(crate) earlier: Vec<Earlier<V>>,
     /// For the values that are being restored.
     pub(crate) decode: Rc<Decode<V>>,
 }
 
 impl<V: StateValue> Schema<V> {
-    pub(crate) fn new(labels: Labels, earlier: Vec<(RegisteredState, Rc<Decode<V>>)>) -> Self {
+    pub(crate) fn new(labels: Labels, earlier: Vec<Earlier<V>>) -> Self {
         Self { labels, earlier, decode: Rc::new(V::decode_value) }
     }
 

@@ -139,6 +139,7 @@ pub(crate) struct StampedView<'a, V: StateValue> {
     value: V::View<'a>,
 }
 
+#[expect(clippy::expl_impl_clone_on_copy, reason = "deriving would ask for `V: Copy`")]
 impl<V: StateValue> Clone for StampedView<'_, V> {
     fn clone(&self) -> Self {
         *self

@@ -121,6 +121,7 @@ impl<V: StateValue> ValueRef<'_, V> {
     }
 }
 
+#[expect(clippy::expl_impl_clone_on_copy, reason = "deriving would ask for `V: Copy`")]
 impl<V: StateValue> Clone for ValueRef<'_, V> {
     fn clone(&self) -> Self {
         *self

@@ -46,7 +46,8 @@ pub use tidegate_runtime::{
 pub use tidegate_state::{
     AggregateFunction, AggregatingState, AggregatingStateDescriptor, KeyedState, ListState,
     ListStateDescriptor, MapState, MapStateDescriptor, ReducingState, ReducingStateDescriptor,
-    StateError, StateValue, ValueState, ValueStateDescriptor,
+    StateError, StateTtlConfig, StateValue, StateVisibility, UpdateType, ValueRef, ValueState,
+    ValueStateDescriptor,
 };
 pub use tidegate_types::{Parallelism, StateKey};
 

@@ -4,6 +4,7 @@
 //! ends. The job has a past: release 1 kept a number of centimetres for each window, release 2
 //! keeps a [`Peak`] and takes on what release 1 has left. Tidegate's tests upgrade it, rescale it,
 //! stop it with and without draining, and give it an operator more.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -97,10 +98,13 @@ impl Level for Peak {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tidegate::run("gauges", move |job| build(job, &arguments))
+    tidegate::run("gauges", move |job| {
+        build(job, &arguments);
+        Ok(())
+    })
 }
 
-fn build(job: &Job, arguments: &Arguments) -> Result<(), UserError> {
+fn build(job: &Job, arguments: &Arguments) {
     let lines = job.source("readings", FileSource::lines(&arguments.input));
     let readings = lines
         .rate_limit(arguments.rate)
@@ -120,7 +124,6 @@ fn build(job: &Job, arguments: &Arguments) -> Result<(), UserError> {
     if let Some(directory) = &arguments.alarms {
         alarms(&readings).sink("alarms", FileSink::new(directory));
     }
-    Ok(())
 }
 
 fn peaks<L: Level>(

@@ -4,6 +4,7 @@
 //! resumed and rescaled in Tidegate's tests; its output is the same every time.
 #![forbid(unsafe_code)]
 
+use std::fmt::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,11 +55,20 @@ fn build(job: &Job, arguments: Arguments) {
                 if !output_delay.is_zero() {
                     std::thread::sleep(output_delay);
                 }
-                out.emit(format!("{word},{seen}"));
+                out.emit(line(word, seen));
                 Ok(())
             })
         })
         .sink("output", FileSink::new(arguments.output));
+}
+
+/// `word,seen`, with room for all of it from the start. A text that grows is reallocated, and glibc
+/// does that under a lock that the thread takes to make the words: both would wait for each other.
+fn line(word: &str, seen: u64) -> String {
+    const DIGITS_MAX: usize = 20;
+    let mut line = String::with_capacity(word.len() + 1 + DIGITS_MAX);
+    write!(line, "{word},{seen}").expect("a text takes what is written to it");
+    line
 }
 
 fn split_words(line: &str, mut emit: impl FnMut(String)) {

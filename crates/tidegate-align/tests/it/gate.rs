@@ -16,12 +16,12 @@ fn gate(channels: usize, capacity: usize) -> (Vec<Input>, InputGate<u64>) {
     (senders, InputGate::new(receivers, AlignmentMode::ExactlyOnce))
 }
 
-fn soon() -> Option<Instant> {
-    Some(Instant::now() + Duration::from_millis(20))
+fn soon() -> Instant {
+    Instant::now() + Duration::from_millis(20)
 }
 
 fn next(gate: &mut InputGate<u64>) -> GateEvent<u64, ()> {
-    gate.next(&never(), soon())
+    gate.next(&never(), Some(soon()))
 }
 
 #[test]

@@ -164,9 +164,10 @@ fn feed(mut output: Output<u64>, length: u64, checkpoints: u64, announce: bool) 
             output.wait_for_room().unwrap();
             output.send(number).unwrap();
         }
-        match announce {
-            true => output.announced_barrier(barrier(number)).unwrap(),
-            false => output.barrier(barrier(number)).unwrap(),
+        if announce {
+            output.announced_barrier(barrier(number)).unwrap();
+        } else {
+            output.barrier(barrier(number)).unwrap();
         }
     }
     output.end().unwrap();

@@ -64,6 +64,7 @@ pub(crate) struct World<const N: usize, const M: usize> {
 
 /// What became of a checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question that a judge asks alone")]
 struct Note<const N: usize> {
     /// What had been processed at the snapshot.
     snapshot: Option<[usize; N]>,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use crate::input::{Random, count_words, write_input};
 use crate::job::{Job, Outcome};
-use crate::{committed_lines, compare, seeds};
+use crate::{BUSY, committed_lines, compare, seeds};
 
-fn options(random: &mut Random) -> Vec<String> {
-    let parallelism = random.within(1..=5).to_string();
+fn choose(job: &mut Job, random: &mut Random) {
+    job.parallelism = u16::try_from(random.within(1..=5)).unwrap();
     let claim = ["CLAIM", "NO_CLAIM"][usize::try_from(random.within(0..=1)).unwrap()];
-    vec!["-p".to_owned(), parallelism, "--claim-mode".to_owned(), claim.to_owned()]
+    job.options = vec!["--claim-mode".to_owned(), claim.to_owned()];
 }
 
 fn storm(seed: u64) {
@@ -20,11 +20,14 @@ fn storm(seed: u64) {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, random.within(10..=60), "");
+    // Native checkpoints of either backend.
+    let backends = ["state.backend.type: fs\n", "state.backend.type: memory\n", BUSY];
+    let settings = backends[usize::try_from(random.within(0..=2)).unwrap()];
+    let mut job = Job::new(directory.path(), &input, random.within(10..=60), settings);
     job.rate = Some(2_000);
     let mut resumed = 0;
     for _ in 0..random.within(3..=6) {
-        job.options = options(&mut random);
+        choose(&mut job, &mut random);
         let life = Duration::from_millis(random.within(100..=700));
         match job.run_and_kill_after(life, false) {
             Outcome::Killed { resumed: true } => resumed += 1,
@@ -33,7 +36,7 @@ fn storm(seed: u64) {
         }
     }
     job.rate = None;
-    job.options = options(&mut random);
+    choose(&mut job, &mut random);
     job.run_to_the_end();
     compare(&expected, &committed_lines(&job.output), seed, resumed);
 }

@@ -123,6 +123,21 @@ impl Place {
         names.map(|name| name.into_string().unwrap()).collect()
     }
 
+    /// The files below the job's directory; directories that are empty do not count.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let mut files = Vec::new();
+        let mut directories: Vec<PathBuf> = self.job_directory().into_iter().collect();
+        while let Some(directory) = directories.pop() {
+            for child in fs::read_dir(directory).unwrap().map(|child| child.unwrap().path()) {
+                match child.is_dir() {
+                    true => directories.push(child),
+                    false => files.push(child.to_str().unwrap().to_owned()),
+                }
+            }
+        }
+        files
+    }
+
     /// Whether the newest checkpoint can be resumed from, as `tidegate inspect` sees it.
     pub(crate) fn newest_is_valid(&self) -> bool {
         let mut inspect = self.tidegate();

@@ -32,7 +32,10 @@ fn check(cell: &str, place: &Place, left: Left) {
     let names = place.left();
     let told = format!("{cell}: {complete:?} complete, of {names:?}");
     match left {
-        Nothing => assert!(names.iter().all(|name| !name.starts_with("chk-")), "{told}"),
+        Nothing => {
+            assert!(names.iter().all(|name| !name.starts_with("chk-")), "{told}");
+            assert_eq!(place.files(), [""; 0], "{told}");
+        }
         Retained => assert_eq!(complete.len(), 2, "{told}"),
         Newest => assert_eq!(complete.len(), 1, "{told}"),
         Valid => assert!((1..=4).contains(&complete.len()), "{told}"),

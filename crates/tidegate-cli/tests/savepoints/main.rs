@@ -16,8 +16,11 @@ use crate::place::Place;
 
 const WORDS: &str = "wordcount --input input --output output";
 
-// From savepoints and from native checkpoints, up and down; sources, keyed state and what sinks
-// have not committed yet all move.
+const MEMORY: &str = "-D state.backend.type=memory";
+const FS: &str = "-D state.backend.type=fs";
+
+// From savepoints and from native checkpoints, up and down, from one backend to the other and
+// back; sources, keyed state and what sinks have not committed yet all move.
 #[test]
 fn results_do_not_change_with_the_parallelism() {
     let place = Place::new();
@@ -25,16 +28,16 @@ fn results_do_not_change_with_the_parallelism() {
     let expected = count_words(&place.at("input"));
     let slowly = format!("{WORDS} --rate 1500");
 
-    let mut job = place.start("-p 1", &slowly);
+    let mut job = place.start(&format!("{MEMORY} -p 1"), &slowly);
     job.await_checkpoints(3);
     let savepoint = job.stop(false);
 
-    let mut job = place.start(&format!("-p 2 -s {}", savepoint.display()), &slowly);
+    let mut job = place.start(&format!("{FS} -p 2 -s {}", savepoint.display()), &slowly);
     job.await_checkpoints(3);
     job.kill();
 
     let checkpoints = place.job_directory();
-    let mut job = place.start(&format!("-p 7 -s {}", checkpoints.display()), &slowly);
+    let mut job = place.start(&format!("{FS} -p 7 -s {}", checkpoints.display()), &slowly);
     job.await_checkpoints(2);
     // Taken in passing: what is committed after it is taken back when it is resumed from.
     let savepoint = job.savepoint();
@@ -42,7 +45,7 @@ fn results_do_not_change_with_the_parallelism() {
     job.await_checkpoints(completed + 2);
     job.kill();
 
-    let (code, log) = place.run(&format!("-p 3 -s {}", savepoint.display()), WORDS);
+    let (code, log) = place.run(&format!("{MEMORY} -p 3 -s {}", savepoint.display()), WORDS);
     assert_eq!(code, 0, "{log}");
     let found = place.lines("output");
     assert!(found == expected, "{} lines, {} expected", found.len(), expected.len());

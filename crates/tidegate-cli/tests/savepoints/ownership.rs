@@ -63,16 +63,19 @@ fn a_claimed_checkpoint_goes_when_it_is_subsumed() {
     job.kill();
     assert!(!second.exists(), "it was claimed and subsumed");
 
-    // And in somebody else's.
+    // And in somebody else's, whose shared files are referred to from here on.
     let third = newest(&place);
-    let away = place.at("away").join(third.file_name().unwrap());
-    fs::create_dir(place.at("away")).unwrap();
-    fs::rename(&third, &away).unwrap();
-    let mut job = place.start(&format!("--claim-mode CLAIM -s {}", away.display()), WORDS);
+    fs::rename(place.job_directory(), place.at("away")).unwrap();
+    let moved = |checkpoint: &Path| place.at("away").join(checkpoint.file_name().unwrap());
+    let options = format!("--claim-mode CLAIM -s {}", moved(&third).display());
+    let mut job = place.start(&options, WORDS);
     job.await_checkpoints(4);
     job.kill();
-    assert!(!away.exists(), "it was claimed and subsumed");
-    assert!(is_checkpoint(&first));
+    assert!(!moved(&third).exists(), "it was claimed and subsumed");
+    for sound in [newest(&place), moved(&first)] {
+        let (code, out, error) = place.tidegate(&["inspect", sound.to_str().unwrap()]);
+        assert_eq!(code, 0, "{out}{error}");
+    }
 }
 
 #[test]

@@ -128,7 +128,11 @@ impl Coordinator {
         let surplus = match fate(self.config.cleanup, status) {
             Fate::Delete => self.completed.truncate(0),
             Fate::KeepNewest => self.completed.truncate(1),
-            Fate::Keep => Vec::new(),
+            // More than that are left by a process that crashed before it could delete the surplus.
+            Fate::Keep => {
+                let retained = usize::try_from(self.config.retained.get());
+                self.completed.truncate(retained.unwrap_or(usize::MAX))
+            }
         };
         self.phase = Phase::Ended;
         self.requested.clear();

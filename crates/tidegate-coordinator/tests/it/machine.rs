@@ -301,3 +301,22 @@ fn the_end_keeps_what_the_table_says() {
     assert_eq!(ended(DeleteOnCancellation, JobStatus::Canceled), all);
     assert_eq!(ended(DeleteOnCancellation, JobStatus::Failed), Vec::<String>::new());
 }
+
+#[test]
+fn a_surplus_that_a_crash_has_left_is_not_kept_at_the_end() {
+    let mut first = coordinator(every_second());
+    let recovered: Vec<_> = (1..=3)
+        .map(|number| {
+            complete(&mut first, number, &[shared("a")], number * 1000);
+            first.latest_completed().unwrap().metadata().clone()
+        })
+        .collect();
+    let retained = NonZeroU32::new(2).unwrap();
+    let cleanup = ExternalizedCheckpointCleanup::DeleteOnCancellation;
+    let config = CoordinatorConfig { retained, cleanup, ..every_second() };
+    let mut c = Coordinator::new(config, topology(1, 1), job(), id(4), None);
+    c = c.with_recovered(recovered);
+    assert_eq!(c.latest_completed().unwrap().checkpoint(), id(3));
+    // The file is used by the newer ones, too.
+    assert_eq!(handle(&mut c, Event::JobEnded(JobStatus::Failed), 0), ["discard 1 []"]);
+}

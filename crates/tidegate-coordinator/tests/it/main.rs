@@ -5,4 +5,5 @@ mod common;
 mod machine;
 mod model;
 mod plan;
+mod restored;
 mod storage;

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use tidegate_coordinator::{RestoreError, RestorePlan, RestoredList, SubtaskRestore, Topology};
+use tidegate_coordinator::{
+    InFlightHead, InFlightSelection, RestoreError, RestorePlan, RestoredList, SubtaskRestore,
+    Topology, registered_in_flight,
+};
 use tidegate_meta::CheckpointMetadata;
 use tidegate_types::{
     AttemptId, BackendKind, ChannelKind, ChannelStateHandle, CheckpointId, Distribution, JobId,
     KeyGroup, KeyGroupRange, KeyedStateHandle, ListStateHandle, MaxParallelism, OperatorState,
-    Parallelism, RegisteredState, SnapshotKind, StateHandle, StateKind, Subtask, SubtaskState,
+    Parallelism, RegisteredState, SnapshotKind, StateHandle, StateKey, StateKind, Subtask,
+    SubtaskState,
 };
 
 use crate::common::{topology, uid, width};
@@ -211,6 +215,85 @@ fn what_does_not_fit_is_refused() {
     let plan = RestorePlan::new(&in_flight, &topology(1, 2), true).unwrap();
     let channels = |index| plan.for_subtask(&uid("sink"), Subtask::new(index, width(2))).channels;
     assert_eq!((channels(0).len(), channels(1).len()), (0, 1));
+}
+
+/// Records in flight to keys 0 to 99, dealt out to subtasks as the job would have.
+fn keyed_in_flight(from: Parallelism) -> CheckpointMetadata {
+    let max = MaxParallelism::DEFAULT;
+    let states = Subtask::all(from).map(|subtask| {
+        let range = KeyGroupRange::of_subtask(max, subtask);
+        let mut state = SubtaskState::default();
+        for channel in 0..2 {
+            let mine = |key: &u64| range.contains(max.key_group_of(key.key_hash()));
+            let keys = (0..100_u64).filter(mine).filter(|key| key % 2 == u64::from(channel));
+            // Two of each key: their order is to stay.
+            let records = keys.flat_map(|key| [(key, 1), (key, 2)]).map(|(key, turn)| {
+                let mut record = Vec::new();
+                InFlightHead { timestamp_ms: turn, key: Some(key.key_hash()) }.encode(&mut record);
+                key.encode_key(&mut record);
+                record
+            });
+            let records: Vec<Vec<u8>> = records.collect();
+            state.channels.push(ChannelStateHandle {
+                kind: ChannelKind::Input,
+                gate: 0,
+                channel,
+                record_lengths: records.iter().map(|r| u32::try_from(r.len()).unwrap()).collect(),
+                records: StateHandle::Inline(records.concat().into()),
+            });
+        }
+        state
+    });
+    let mut metadata = metadata(states.collect());
+    metadata.operators[0].registered.push(registered_in_flight("u64 -> ()", 0, true));
+    metadata
+}
+
+#[test]
+fn records_in_flight_go_to_the_owners_of_their_keys_in_order_at_every_small_parallelism() {
+    for (from, to) in (1..=6).flat_map(|from| (1..=6).map(move |to| (from, to))) {
+        let metadata = keyed_in_flight(width(from));
+        let plan = RestorePlan::new(&metadata, &topology(1, to), false).unwrap();
+        let mut all = Vec::new();
+        for subtask in Subtask::all(width(to)) {
+            let range = KeyGroupRange::of_subtask(MaxParallelism::DEFAULT, subtask);
+            let restore = plan.for_subtask(&uid("sink"), subtask);
+            let mut turns = std::collections::HashMap::new();
+            for handle in &restore.channels {
+                let StateHandle::Inline(bytes) = &handle.records else { panic!("inline") };
+                let mut rest = &**bytes;
+                for length in &handle.record_lengths {
+                    let (mut record, tail) = rest.split_at(*length as usize);
+                    rest = tail;
+                    if restore.in_flight.takes(record) {
+                        let head = InFlightHead::decode(&mut record).unwrap();
+                        let key = u64::decode_key(&mut record).unwrap();
+                        assert!(
+                            range.contains(MaxParallelism::DEFAULT.key_group_of(key.key_hash()))
+                        );
+                        let before = turns.insert(key, head.timestamp_ms).unwrap_or(0);
+                        assert_eq!(before + 1, head.timestamp_ms, "the order of key {key}");
+                        all.push((key, head.timestamp_ms));
+                    }
+                }
+            }
+        }
+        all.sort_unstable();
+        let expected: Vec<_> = (0..100).flat_map(|key| [(key, 1), (key, 2)]).collect();
+        assert_eq!(all, expected, "from {from} to {to}");
+    }
+}
+
+#[test]
+fn a_record_that_cannot_be_read_is_nobodys_to_lose_and_queued_output_is_refused() {
+    let range = KeyGroupRange::new(KeyGroup::new(0), KeyGroup::new(0)).unwrap();
+    let selection =
+        InFlightSelection::KeyGroups { max_parallelism: MaxParallelism::DEFAULT, range };
+    assert!(selection.takes(&[]) && selection.takes(&[9, 9]));
+    let mut metadata = keyed_in_flight(width(2));
+    metadata.operators[0].subtasks[1].1.channels[0].kind = ChannelKind::Output;
+    let error = RestorePlan::new(&metadata, &topology(1, 2), false).unwrap_err();
+    assert!(matches!(error, RestoreError::QueuedOutput { .. }), "{error}");
 }
 
 #[test]

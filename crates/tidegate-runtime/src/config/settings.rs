@@ -24,9 +24,13 @@ pub struct Setting {
 /// Defaults as people write them. What is missing here has no default, or one that depends on
 /// other settings.
 const DEFAULTS: &[(&str, &str)] = &[
-    ("state.backend.type", "memory"),
+    ("state.backend.type", "fs"),
     ("state.backend.memory.max-state-size", "5 mb"),
-    ("execution.checkpointing.incremental", "false"),
+    ("state.backend.fs.overlay-max-bytes", "256 mb"),
+    ("state.backend.fs.compaction.max-segments", "8"),
+    ("state.backend.fs.compaction.min-merge", "4"),
+    ("state.backend.fs.compaction.max-space-amplification-percent", "100"),
+    ("execution.checkpointing.incremental", "true"),
     ("execution.checkpointing.num-retained", "1"),
     ("execution.checkpointing.mode", "EXACTLY_ONCE"),
     ("execution.checkpointing.timeout", "10 min"),

@@ -195,6 +195,24 @@ fn forged_files_give_errors_and_no_panic() {
     assert!(refused > 1000 && noticed > 1000, "{refused} {noticed}");
 }
 
+// Else a small file could make a reader walk over the same bytes as often as it likes.
+#[test]
+fn key_groups_that_share_bytes_are_refused() {
+    let bytes = sample().write(MAX);
+    // The first key group's data are at 64, the next one's record 88 bytes behind its record.
+    let at = bytes.len() - 64 + 16;
+    let directory = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+    let directory = usize::try_from(directory).unwrap();
+    let windows = &mut bytes[directory..].windows(8);
+    let first = directory + windows.position(|window| window == 64_u64.to_le_bytes()).unwrap();
+    let mut forged = bytes.clone();
+    forged.copy_within(first..first + 8, first + 88);
+    reseal(&mut forged).unwrap();
+    let error = open(&forged).unwrap_err();
+    let held = Part::Directory;
+    assert!(matches!(&error, SegmentError::Malformed { held: h, .. } if *h == held), "{error}");
+}
+
 #[test]
 fn what_is_no_file_or_no_segment_is_an_error() {
     let directory = tempfile::tempdir().unwrap();

@@ -80,20 +80,21 @@ impl Job {
     }
 
     fn restored(&self, result: &SnapshotResult) -> Vec<RestoredKeyedState> {
-        restored(result, self.disk.clone(), "job")
+        let storage: Arc<dyn CheckpointStorage> = self.disk.clone();
+        restored(result, &storage, "job")
     }
 }
 
 fn restored(
     result: &SnapshotResult,
-    storage: Arc<dyn CheckpointStorage>,
+    storage: &Arc<dyn CheckpointStorage>,
     job: &str,
 ) -> Vec<RestoredKeyedState> {
     let handle = result.keyed[0].clone();
     let StateHandle::Inline(manifest) = &handle.manifest else { panic!("not inline") };
     let manifest = StateSource::from(Arc::clone(manifest));
     let found = |shared: &SharedFile| RestoredFile {
-        storage: Arc::clone(&storage),
+        storage: Arc::clone(storage),
         path: path(job).join(shared.file.reference.as_str()).unwrap(),
     };
     let shared = handle.shared.iter().map(found).collect();
@@ -145,6 +146,29 @@ fn what_an_aborted_checkpoint_has_written_is_not_written_again() {
     let (_, twice) = job.checkpoint(false).unwrap();
     let (_, again) = job.checkpoint(true).unwrap();
     assert_eq!(twice, 2 * again, "once for the task and once for the checkpoint");
+}
+
+#[test]
+fn no_name_is_used_that_may_be_deleted_meanwhile() {
+    let mut job = Job::new(FsStateConfig::default());
+    job.put(0..100, 0);
+    let (first, _) = job.checkpoint(false).unwrap();
+    // The task is asked for the second before it hears that the first is complete.
+    let (second, _) = job.checkpoint(false).unwrap();
+    let (first_names, second_names) = (shared_names(&first.keyed), shared_names(&second.keyed));
+    assert!(first_names.is_disjoint(&second_names));
+    job.state.notify_complete(CheckpointId::FIRST);
+    // Now the second is complete, and what only the first had is deleted.
+    for name in &first_names {
+        job.disk.delete(&path(&format!("job/shared/{name}"))).unwrap();
+    }
+    let (third, _) = job.checkpoint(false).unwrap();
+    assert!(first_names.is_disjoint(&shared_names(&third.keyed)), "it refers to what is gone");
+    open(&job.backend, job.restored(&third)).unwrap();
+    job.state.notify_complete(CheckpointId::FIRST.next());
+    job.state.notify_complete(CheckpointId::FIRST.next().next());
+    let (fourth, _) = job.checkpoint(true).unwrap();
+    assert_eq!(shared_names(&fourth.keyed), shared_names(&third.keyed));
 }
 
 #[test]

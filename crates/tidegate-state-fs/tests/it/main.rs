@@ -5,4 +5,5 @@ mod disk;
 mod files;
 mod random;
 mod suite;
+mod words;
 mod world;

@@ -20,7 +20,7 @@ fn working(storage: &Arc<dyn CheckpointStorage>) -> FsStateBackend {
 fn beside_the_checkpoints() {
     let directory = tempfile::tempdir().unwrap();
     let storage = local(&directory);
-    conformance::run(&working(&storage), storage);
+    conformance::run(&working(&storage), &storage);
     let left = std::fs::read_dir(directory.path().join("taskowned")).unwrap().count();
     assert_eq!(left, 0, "working files go with the task");
 }
@@ -28,7 +28,7 @@ fn beside_the_checkpoints() {
 #[test]
 fn where_nothing_can_be_mapped_or_linked() {
     let storage: Arc<dyn CheckpointStorage> = Arc::new(MemoryStorage::new());
-    conformance::run(&working(&storage), storage);
+    conformance::run(&working(&storage), &storage);
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn with_whole_checkpoints() {
     let directory = tempfile::tempdir().unwrap();
     let storage = local(&directory);
     let config = FsStateConfig { incremental: false, ..FsStateConfig::default() };
-    conformance::run(&working(&storage).with_config(config), storage);
+    conformance::run(&working(&storage).with_config(config), &storage);
 }
 
 #[test]
@@ -52,5 +52,5 @@ fn with_an_overlay_of_a_few_entries_and_constant_merging() {
         },
         ..FsStateConfig::default()
     };
-    conformance::run(&working(&storage).with_config(config), storage);
+    conformance::run(&working(&storage).with_config(config), &storage);
 }

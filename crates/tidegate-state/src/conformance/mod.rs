@@ -4,7 +4,9 @@
 //! use std::sync::Arc;
 //! use tidegate_state::{MemoryStateBackend, conformance};
 //! use tidegate_store::MemoryStorage;
-//! conformance::run(&MemoryStateBackend::new(), Arc::new(MemoryStorage::new()));
+//! # use tidegate_store::CheckpointStorage;
+//! let storage: Arc<dyn CheckpointStorage> = Arc::new(MemoryStorage::new());
+//! conformance::run(&MemoryStateBackend::new(), &storage);
 //! ```
 
 mod aborts;
@@ -26,7 +28,7 @@ use crate::StateBackend;
 /// # Panics
 ///
 /// When the backend fails a case; the message says which.
-pub fn run(backend: &dyn StateBackend, storage: Arc<dyn CheckpointStorage>) {
+pub fn run(backend: &dyn StateBackend, storage: &Arc<dyn CheckpointStorage>) {
     let cases: [fn(&Harness<'_>); 18] = [
         cases::every_kind_of_state_comes_back,
         cases::a_snapshot_is_of_its_instant,
@@ -48,9 +50,9 @@ pub fn run(backend: &dyn StateBackend, storage: Arc<dyn CheckpointStorage>) {
         expiry::lists_and_maps_expire_by_entry,
     ];
     for case in cases {
-        case(&Harness::new(backend, &storage));
+        case(&Harness::new(backend, storage));
     }
     for seed in 0..8 {
-        model::agrees_with_a_plain_map(&Harness::new(backend, &storage), seed);
+        model::agrees_with_a_plain_map(&Harness::new(backend, storage), seed);
     }
 }

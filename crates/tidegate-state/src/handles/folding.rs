@@ -18,6 +18,10 @@ impl<V: StateValue> ReducingState<V> {
     }
 
     /// Folds a value in; the first one becomes the value.
+    ///
+    /// # Panics
+    ///
+    /// When the descriptor's function uses the same state.
     pub fn add(&self, value: V) -> Result<(), StateError> {
         let mut added = Some(value);
         self.slots.update(&mut |slot| {
@@ -58,6 +62,10 @@ impl<A: AggregateFunction> AggregatingState<A> {
     }
 
     /// Adds an input.
+    ///
+    /// # Panics
+    ///
+    /// When the descriptor's function uses the same state.
     pub fn add(&self, input: A::Input) -> Result<(), StateError> {
         let mut input = Some(input);
         self.slots.update(&mut |slot| {

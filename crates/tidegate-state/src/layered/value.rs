@@ -4,6 +4,7 @@ use tidegate_types::StateKey;
 
 use super::entries::KeyWriter;
 use super::{Delta, IsLive, Layered};
+use crate::layer::StateBase;
 use crate::slot::{Decode, ItemReader};
 use crate::table::{Placed, ValueTable};
 use crate::{StateError, StateValue, ValueRef};
@@ -42,7 +43,7 @@ impl<K: StateKey, V: StateValue> Layered<K, ValueDelta<V>> {
         if let Some(delta) = self.frozen(at).next() {
             return Ok(delta.0.as_ref().map(ValueRef::Native));
         }
-        match self.in_base(at, |base, key| base.get(key))? {
+        match self.in_base(at, StateBase::get)? {
             Some(bytes) => Ok(Some(ValueRef::Archived(self.view::<V>(bytes)?))),
             None => Ok(None),
         }

@@ -166,12 +166,10 @@ fn keyed_state_is_written_as_documented() {
     let result = snapshot();
     let StateHandle::Inline(frame) = &result.keyed[0].manifest else { panic!("not inline") };
     let documented = dump("keyed-state");
-    for (offset, (found, expected)) in zip(&frame[64..], &documented).enumerate() {
-        assert_eq!(found, expected, "at offset {offset} of the payload");
+    for (offset, (found, expected)) in zip(&frame[..], &documented).enumerate() {
+        assert_eq!(found, expected, "at offset {offset}");
     }
-    assert_eq!(frame.len() - 64, documented.len());
-    let digest = Digest::of(&documented).to_string();
-    assert!(DOCUMENT.contains(&format!("The frame's digest of it is `{digest}`.")));
+    assert_eq!(frame.len(), documented.len());
 }
 
 #[test]

@@ -6,14 +6,15 @@ use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, MemoryStateBackend, RestoredKeyedState, SnapshotResult,
     SnapshotTarget, StateError, StateSource, TimeDomain, ValueStateDescriptor, conformance,
 };
-use tidegate_store::{MemoryStorage, StoragePath};
+use tidegate_store::{CheckpointStorage, MemoryStorage, StoragePath};
 use tidegate_types::*;
 
 use crate::repair::{Places, repaired};
 
 #[test]
 fn it_passes_the_suite_of_all_backends() {
-    conformance::run(&MemoryStateBackend::new(), Arc::new(MemoryStorage::new()));
+    let storage: Arc<dyn CheckpointStorage> = Arc::new(MemoryStorage::new());
+    conformance::run(&MemoryStateBackend::new(), &storage);
 }
 
 fn context() -> KeyedContext {
