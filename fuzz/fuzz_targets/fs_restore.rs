@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
             let storage = FsStorage::open(scratch.directory()).expect("it is there");
             (scratch, Arc::new(storage))
         });
-        scratch.with(&segment);
+        let _path = scratch.with(&segment);
         if let Err(error) = restore(&manifest, &segment, storage) {
             drop(error.to_string());
         }
