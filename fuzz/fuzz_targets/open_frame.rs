@@ -6,8 +6,12 @@ use libfuzzer_sys::fuzz_target;
 use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, open, seal};
 use xxhash_rust::xxh3::xxh3_64;
 
-const KINDS: [FrameKind; 3] =
-    [FrameKind::Metadata, FrameKind::Acknowledgement, FrameKind::KeyedState];
+const KINDS: [FrameKind; 4] = [
+    FrameKind::Metadata,
+    FrameKind::Acknowledgement,
+    FrameKind::KeyedState,
+    FrameKind::KeyedStateIndex,
+];
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);

@@ -9,15 +9,15 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
+use tidegate_fuzz::reseal_segment;
 use tidegate_segment::{Segment, SegmentWriter, Tombstones, compact};
 use tidegate_types::{KeyHash, StateKind};
-use xxhash_rust::xxh3::xxh3_64;
 
 fuzz_target!(|data: &[u8]| {
     let Some((first, bytes)) = data.split_first() else { return };
     let mut bytes = bytes.to_vec();
     if first % 2 == 0 {
-        let _ = reseal(&mut bytes);
+        let _ = reseal_segment(&mut bytes);
     }
     let keys: Vec<Vec<u8>> = bytes.chunks(9).take(8).map(<[u8]>::to_vec).collect();
     let Ok(segment) = Segment::from_bytes(Path::new("fuzzed"), bytes) else { return };
@@ -51,31 +51,3 @@ fuzz_target!(|data: &[u8]| {
         copy.verify(range).expect("it was just written");
     }
 });
-
-/// Makes all checksums right, where the bytes say where they are.
-fn reseal(bytes: &mut [u8]) -> Option<()> {
-    let footer = bytes.len().checked_sub(64)?;
-    let number = |bytes: &[u8], at: usize| {
-        usize::try_from(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?)).ok()
-    };
-    let body = number(bytes, footer + 8)?;
-    let directory = number(bytes, footer + 16)?;
-    let checksums: Vec<u64> = bytes.get(..body)?.chunks(1 << 14).map(xxh3_64).collect();
-    for (index, checksum) in checksums.iter().enumerate() {
-        let at = body.checked_add(8 * index)?;
-        bytes.get_mut(at..at.checked_add(8)?)?.copy_from_slice(&checksum.to_le_bytes());
-    }
-    let pages: Vec<u64> = bytes.get(body..directory)?.chunks(1 << 14).map(xxh3_64).collect();
-    for (index, checksum) in pages.iter().enumerate() {
-        let at = footer.checked_sub(8 * (pages.len() - index))?;
-        bytes.get_mut(at..at + 8)?.copy_from_slice(&checksum.to_le_bytes());
-    }
-    let checksum = xxh3_64(bytes.get(..56)?);
-    bytes.get_mut(56..64)?.copy_from_slice(&checksum.to_le_bytes());
-    bytes.get_mut(footer + 40..footer + 48)?.copy_from_slice(&checksum.to_le_bytes());
-    let checksum = xxh3_64(bytes.get(directory..footer)?);
-    bytes.get_mut(footer + 32..footer + 40)?.copy_from_slice(&checksum.to_le_bytes());
-    let checksum = xxh3_64(bytes.get(footer..footer + 56)?);
-    bytes.get_mut(footer + 56..footer + 64)?.copy_from_slice(&checksum.to_le_bytes());
-    Some(())
-}

@@ -2,11 +2,18 @@
 //!
 //! A target aborts when a promise does not hold; libFuzzer then keeps the input as an artifact.
 
+#[path = "../../crates/tidegate-state/tests/it/repair.rs"]
+mod canonical;
 mod choices;
+mod operator;
 mod scratch;
+mod segment;
 
+pub use canonical::{Places, repaired};
 pub use choices::Choices;
+pub use operator::{Operator, context, run, target};
 pub use scratch::Scratch;
+pub use segment::reseal_segment;
 
 use tidegate_meta::frame::{FrameKind, HEADER_LENGTH, seal_in_place};
 

@@ -10,6 +10,8 @@ pub(super) const CHUNK_HEADER: usize = 16;
 pub(super) const TRAILER: usize = 16;
 /// The longest head, in bytes with its frame: room for thousands of states.
 pub(super) const HEAD_LENGTH_MAX: u64 = 16 << 20;
+/// As many states as their numbers can tell apart.
+pub(super) const STATES_MAX: u32 = 1 << 16;
 /// A block's line in the index, in bytes.
 pub(super) const BLOCK_LENGTH: usize = 36;
 

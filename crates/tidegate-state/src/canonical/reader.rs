@@ -1,8 +1,9 @@
 //! Reading keyed state in the canonical form: bytes from outside, checked before they are used.
 //!
 //! Invariants of an open reader: every block lies between head and index, and blocks follow each
-//! other without gap or overlap, ascending by key group and state.
+//! other without gap or overlap, ascending by key group and state, none of them empty.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_meta::MetadataError;
@@ -14,7 +15,9 @@ use tidegate_types::{
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::cursor::{Cursor, malformed};
-use super::layout::{BLOCK_LENGTH, Block, CHUNK_HEADER, HEAD_LENGTH_MAX, TRAILER, kind_of_tag};
+use super::layout::{
+    BLOCK_LENGTH, Block, CHUNK_HEADER, HEAD_LENGTH_MAX, STATES_MAX, TRAILER, kind_of_tag,
+};
 use crate::backend::{Entry, KeyedContext, StateTable};
 use crate::{StateError, StateSource};
 
@@ -96,7 +99,7 @@ impl CanonicalReader {
         let Open { operator, source, .. } = &*self.0;
         let (mut offset, end) = (block.offset, block.offset + block.length);
         let (mut entries, mut headers) = (0_u64, Xxh3::new());
-        let mut buffer = Vec::new();
+        let (mut last, mut buffer) = (None, Vec::new());
         while offset < end {
             let header = self.bytes(offset, CHUNK_HEADER, &mut buffer)?;
             headers.update(header);
@@ -113,7 +116,8 @@ impl CanonicalReader {
             if found != checksum {
                 return Err(malformed(operator, offset, "bytes of the chunk's checksum", found));
             }
-            self.show(group, Cursor::new(operator, body, offset), count, visit)?;
+            let chunk = Chunk { group, count, cursor: Cursor::new(operator, body, offset) };
+            self.show(chunk, &mut last, visit)?;
             offset += u64::from(length);
             entries += u64::from(count);
         }
@@ -155,14 +159,16 @@ impl CanonicalReader {
         Ok(self.0.source.read(offset, length, buffer)?)
     }
 
+    /// `last` is the last key of the chunk before, and then of this one.
     fn show(
         &self,
-        group: KeyGroup,
-        mut cursor: Cursor<'_>,
-        count: u32,
+        chunk: Chunk<'_>,
+        last: &mut Option<(KeyHash, Vec<u8>)>,
         visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        for _ in 0..count {
+        let Chunk { group, count: entries, mut cursor } = chunk;
+        let mut before = last.as_ref().map(|(hash, key)| (*hash, &key[..]));
+        for _ in 0..entries {
             let key = cursor.bytes("key")?;
             let count = cursor.u32("number of items")?;
             let items = cursor.bytes("items")?;
@@ -171,13 +177,26 @@ impl CanonicalReader {
             if place != group {
                 return Err(cursor.malformed("keys of the block's key group", place.get().into()));
             }
+            if before >= Some((hash, key)) {
+                return Err(cursor.malformed("keys that ascend, each once", hash.get()));
+            }
+            before = Some((hash, key));
             visit(Entry { hash, key, count, items })?;
         }
         if cursor.is_empty() {
+            *last = before.map(|(hash, key)| (hash, key.to_vec()));
             return Ok(());
         }
-        Err(cursor.malformed("the end of the chunk", count.into()))
+        Err(cursor.malformed("the end of the chunk", entries.into()))
     }
+}
+
+/// A chunk whose checksum is right.
+struct Chunk<'a> {
+    group: KeyGroup,
+    /// How many entries it is said to have.
+    count: u32,
+    cursor: Cursor<'a>,
 }
 
 /// Keyed state that is being opened.
@@ -220,14 +239,22 @@ impl Opening<'_> {
             cursor.malformed("the key groups of the metadata", u64::from(last.get()))
         })?;
         let count = cursor.u32("number of states")?;
+        if count > STATES_MAX {
+            return Err(cursor.malformed("at most 65,536 states", count.into()));
+        }
         let mut states: Vec<RegisteredState> = Vec::new();
+        let mut names = BTreeSet::new();
         for _ in 0..count {
             let tag = cursor.u8("kind of a state")?;
             let kind = kind_of_tag(tag);
             let kind = kind.ok_or_else(|| cursor.malformed("kind of a state", tag.into()))?;
             let fingerprint = cursor.u64("fingerprint of a state")?;
             let schema_version = cursor.u32("schema version of a state")?;
-            let name = Arc::from(cursor.text("name of a state")?);
+            let name = cursor.text("name of a state")?;
+            if !names.insert(name) {
+                return Err(cursor.malformed("names that occur once", states.len() as u64));
+            }
+            let name = Arc::from(name);
             let types = Arc::from(cursor.text("types of a state")?);
             states.push(RegisteredState { name, kind, fingerprint, schema_version, types });
         }
@@ -273,7 +300,8 @@ impl Opening<'_> {
             };
             let ascends = blocks.last().is_none_or(|last| last.place() < block.place());
             let is_known = self.expected.contains(block.group) && usize::from(block.state) < states;
-            if !(ascends && is_known && block.offset == offset) {
+            let is_empty = block.length == 0 || block.entries == 0;
+            if !(ascends && is_known && block.offset == offset) || is_empty {
                 return Err(cursor.malformed("the next block", block.offset));
             }
             offset = offset.saturating_add(block.length);

@@ -10,7 +10,7 @@ use tidegate_store::StorageError;
 use tidegate_types::{KeyGroup, KeyGroupRange, RegisteredState};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
-use super::layout::{Block, CHUNK_HEADER, CHUNK_LENGTH, tag_of_kind};
+use super::layout::{Block, CHUNK_HEADER, CHUNK_LENGTH, STATES_MAX, tag_of_kind};
 use crate::backend::{Entry, FrozenTable};
 use crate::{CancelToken, StateError};
 
@@ -85,7 +85,7 @@ impl<W: io::Write> CanonicalWriter<W> {
         key_groups: KeyGroupRange,
         states: &[RegisteredState],
     ) -> Result<Self, StateError> {
-        let count = u32::try_from(states.len()).ok().filter(|count| *count <= 1 << 16);
+        let count = u32::try_from(states.len()).ok().filter(|count| *count <= STATES_MAX);
         let mut head = Vec::new();
         head.extend_from_slice(&key_groups.first().get().to_le_bytes());
         head.extend_from_slice(&key_groups.last().get().to_le_bytes());

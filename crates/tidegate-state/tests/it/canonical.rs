@@ -54,9 +54,11 @@ impl FrozenTable for Table {
         group: KeyGroup,
         visit: &mut dyn FnMut(Entry<'_>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        for number in 0..self.keys {
+        let mut keys: Vec<_> =
+            (0..self.keys).map(|n| (KeyHash::of_bytes(&n.to_be_bytes()), n)).collect();
+        keys.sort_unstable();
+        for (hash, number) in keys {
             let key = number.to_be_bytes();
-            let hash = KeyHash::of_bytes(&key);
             if context().max_parallelism.key_group_of(hash) == group {
                 let mut items = u32::try_from(self.item_length).unwrap().to_le_bytes().to_vec();
                 items.resize(4 + self.item_length, u8::try_from(number % 251).unwrap());

@@ -3,4 +3,7 @@
 
 mod canonical;
 mod document;
+mod forged;
 mod memory;
+#[expect(unreachable_pub, reason = "the fuzz targets use it, too")]
+mod repair;
