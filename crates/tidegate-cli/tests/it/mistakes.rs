@@ -234,8 +234,13 @@ fn state_that_no_operator_claims() {
 #[test]
 fn more_state_than_the_memory_backend_takes() {
     let place = place();
-    let small =
-        ["-D", "state.backend.type=memory", "-D", "state.backend.memory.max-state-size=2 kb"];
+    let settings = [
+        "state.backend.type=memory",
+        "state.backend.memory.max-state-size=2 kb",
+        // Started again, it would fail again.
+        "restart-strategy.type=none",
+    ];
+    let small: Vec<_> = settings.into_iter().flat_map(|setting| ["-D", setting]).collect();
     let (code, error) = run(&place, &small);
     assert_eq!(code, 1, "{error}");
     assert!(error.contains("\"count\"") && error.contains("2048"), "state and cap: {error}");

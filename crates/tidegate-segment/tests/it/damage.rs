@@ -152,7 +152,7 @@ fn ask_everything(segment: &Segment, layer: &Layer) -> usize {
             let hash = KeyHash::of_bytes(key);
             match &*state.kind.to_string() {
                 "timer" => count(segment.timer(number, 3, hash, key).is_err()),
-                "map" => {
+                "map" | "list" => {
                     count(segment.get_entry(number, hash, key, &[5, 1]).is_err());
                     let entries = segment.entries_of_key(number, hash, key);
                     count(entries.map_or(true, |mut entries| entries.any(|entry| entry.is_err())));

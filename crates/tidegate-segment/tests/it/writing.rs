@@ -89,7 +89,7 @@ fn states_and_key_groups_are_those_that_were_promised() {
     };
     let [inside, outside] = [1, 3].map(of);
     let mut writer = SegmentWriter::new(Vec::new(), narrow).unwrap();
-    writer.begin_state(&state("state", StateKind::List)).unwrap();
+    writer.begin_state(&state("state", StateKind::Value)).unwrap();
     writer.write(&keyed(&inside, Change::Put(b""))).unwrap();
     assert!(panics(|| writer.write(&keyed(&outside, Change::Put(b""))).unwrap()));
 }
