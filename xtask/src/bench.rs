@@ -4,19 +4,19 @@ use anyhow::Result;
 
 use crate::shell;
 
-/// Runs the benchmarks; `arguments` go to criterion.
-pub(crate) fn run_with(arguments: &[&str]) -> Result<()> {
-    shell::run(
-        shell::cargo(["bench", "--package", "tidegate-benches", "--benches", "--"]).args(arguments),
-    )
-}
-
-/// The task: arguments as typed.
+/// The task: runs the benchmarks; `arguments` go to criterion.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    run_with(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    let mut command = benches();
+    shell::run(command.arg("--").args(arguments))
 }
 
-/// Runs each benchmark's body once: it compiles and does not panic.
+/// Runs each benchmark's body once: it compiles and does not panic. With what the programs are
+/// built with, whose crates are then built already, and which links much faster.
 pub(crate) fn smoke() -> Result<()> {
-    run_with(&["--test"])
+    let mut command = benches();
+    shell::run(command.args(["--profile", "release", "--", "--test"]))
+}
+
+fn benches() -> std::process::Command {
+    shell::cargo(["bench", "--package", "tidegate-benches", "--benches"])
 }

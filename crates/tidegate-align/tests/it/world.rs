@@ -65,7 +65,6 @@ pub(crate) struct World<const N: usize, const M: usize> {
 /// What became of a checkpoint.
 #[expect(clippy::struct_excessive_bools, reason = "notes, which may come in any combination")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a question that a judge asks alone")]
 struct Note<const N: usize> {
     /// What had been processed at the snapshot.
     snapshot: Option<[usize; N]>,
