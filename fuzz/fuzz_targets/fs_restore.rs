@@ -29,7 +29,7 @@ const PART: usize = 8;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut choices = Choices::new(bytes);
-    let (forged, parts) = (choices.byte() % 2 == 0, choices.below(5));
+    let (forged, parts) = (choices.byte().is_multiple_of(2), choices.below(5));
     let rest = choices.rest();
     let (manifest, segment) = rest.split_at(rest.len().min(MANIFEST_HEADER + PART * parts));
     let mut manifest = manifest.to_vec();

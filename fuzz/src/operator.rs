@@ -133,6 +133,10 @@ impl<K: StateKey + Default> Operator<K> {
 /// # Errors
 ///
 /// Whatever is wrong with the state that was restored.
+///
+/// # Panics
+///
+/// Never.
 pub fn run(
     job: Box<dyn SnapshotJob>,
     storage: &dyn CheckpointStorage,
