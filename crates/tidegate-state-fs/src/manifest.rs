@@ -53,6 +53,10 @@ impl Manifest {
             return Err(malformed(0, "manifest version 1", u32_at(0).into()));
         }
         let epoch = u64::from(u32_at(8)) | u64::from(u32_at(12)) << 32;
+        // It is counted on from here, and must not run over.
+        if epoch >> 63 != 0 {
+            return Err(malformed(8, "an epoch below 2^63", epoch));
+        }
         let (records, tail) = rest.as_chunks::<PART>();
         if records.len() as u64 != u64::from(u32_at(4)) || !tail.is_empty() {
             return Err(malformed(4, "the number of parts that follow", u32_at(4).into()));
@@ -111,5 +115,7 @@ mod tests {
             assert!(decoded.is_err() || decoded.is_ok_and(|other| other != manifest), "bit {bit}");
         }
         assert!(Manifest::decode(&sound, 1).is_err(), "a file that is not there");
+        let endless = Manifest { epoch: u64::MAX, ..manifest };
+        assert!(Manifest::decode(&endless.encode(), 2).is_err(), "no epoch can follow");
     }
 }
