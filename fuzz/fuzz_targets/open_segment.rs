@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
             let hash = KeyHash::of_bytes(key);
             match state.kind {
                 StateKind::Timer => drop(segment.timer(number, 7, hash, key)),
-                StateKind::Map => {
+                StateKind::Map | StateKind::List => {
                     drop(segment.get_entry(number, hash, key, &key[..key.len() / 2]));
                     drop(segment.entries_of_key(number, hash, key).map(Iterator::count));
                 }
