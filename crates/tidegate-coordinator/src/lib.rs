@@ -111,4 +111,4 @@ pub use statistics::{
 };
 pub use survey::{NewestOwn, Survey, survey};
 pub use topology::{JobInfo, TaskTopology, Topology};
-pub use verify::{VerifyProgress, verify, verify_present, verify_present_with, verify_with};
+pub use verify::{VerifyProgress, verify, verify_with};

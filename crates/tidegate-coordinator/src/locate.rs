@@ -13,7 +13,7 @@ use tidegate_types::JobId;
 
 use crate::maintain::checkpoints;
 use crate::resolve::split_uri;
-use crate::{CheckpointPaths, FileResolver, RestoreError, SkippedCheckpoint, verify_present};
+use crate::{CheckpointPaths, FileResolver, RestoreError, SkippedCheckpoint, verify};
 
 /// The longest metadata that is read into memory, in bytes.
 const LONGEST_METADATA: u64 = 1 << 30;
@@ -122,7 +122,7 @@ fn newest_usable(
     for checkpoint in checkpoints(&**storage, &paths).map_err(failed)?.into_iter().rev() {
         let directory = paths.checkpoint(checkpoint);
         let usable = read_checkpoint(storage, directory.clone()).and_then(|located| {
-            verify_present(&located)?;
+            verify(&located)?;
             Ok(located)
         });
         match usable {

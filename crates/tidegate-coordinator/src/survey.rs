@@ -11,7 +11,7 @@ use crate::locate::{locate_in, read_checkpoint, storage_error, uri};
 use crate::maintain::checkpoints;
 use crate::{
     CheckpointPaths, FileFault, FileProblem, LocatedCheckpoint, RestoreError, SkippedCheckpoint,
-    verify_present,
+    verify,
 };
 
 /// The complete checkpoints of a job's directory.
@@ -55,7 +55,7 @@ impl Survey {
     pub fn newest_own(&mut self) -> Result<NewestOwn, RestoreError> {
         let mut skipped = Vec::new();
         while let Some(newest) = self.own.pop() {
-            match verify_present(&newest) {
+            match verify(&newest) {
                 Ok(()) => {
                     let found = locate_in(&newest.storage, &newest.directory)?;
                     self.own.push(newest);

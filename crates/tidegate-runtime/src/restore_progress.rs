@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use tidegate_coordinator::{LocatedCheckpoint, RestoreError, locate, verify_present_with};
+use tidegate_coordinator::{LocatedCheckpoint, RestoreError, locate, verify_with};
 
-/// Finds the checkpoint and checks every file that it refers to, but reads none that is verified as
-/// it is read. Shown on standard error if that is
+/// Finds the checkpoint and reads every file that it refers to. Shown on standard error if that is
 /// a terminal, and if it takes longer than a moment.
 pub(crate) fn locate_and_verify(path: &str) -> Result<LocatedCheckpoint, RestoreError> {
     // Hidden by itself where standard error is no terminal.
@@ -18,7 +17,7 @@ pub(crate) fn locate_and_verify(path: &str) -> Result<LocatedCheckpoint, Restore
             "{spinner} verifying {bar:30} {binary_bytes} of {binary_total_bytes} ({eta})",
         );
         bar.set_style(style.expect("a sound template"));
-        verify_present_with(&located, &mut |progress| {
+        verify_with(&located, &mut |progress| {
             bar.set_length(progress.total);
             bar.set_position(progress.verified);
         })?;

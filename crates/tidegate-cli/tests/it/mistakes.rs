@@ -1,7 +1,7 @@
 //! What goes wrong in practice, with the real job programs: each mistake is told with what, where and
 //! what to do, ends with its exit code, and touches nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -86,6 +86,16 @@ fn killed(place: &Place) -> PathBuf {
 /// A job program dies with its supervisor, but not in the same instant.
 fn nobody_runs(place: &Place) {
     eventually("the job is gone", || place.outcome(&["list"]).1.contains("no running jobs"));
+}
+
+/// How many lines a reader of the output sees.
+fn committed_lines(place: &Place) -> usize {
+    fs::read_dir(place.path().join("output"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| !entry.file_name().to_str().unwrap().starts_with('.'))
+        .map(|entry| fs::read_to_string(entry.path()).unwrap().lines().count())
+        .sum()
 }
 
 /// Every file below a directory, with its content.
@@ -209,13 +219,64 @@ fn a_damaged_checkpoint_is_never_resumed_from() {
     assert_eq!(code, 0, "{error}");
     let passed_over = newest.file_name().unwrap().to_str().unwrap();
     assert!(error.contains("passed over") && error.contains(passed_over), "{error}");
-    let lines: usize = fs::read_dir(place.path().join("output"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| !entry.file_name().to_str().unwrap().starts_with('.'))
-        .map(|entry| fs::read_to_string(entry.path()).unwrap().lines().count())
-        .sum();
-    assert_eq!(lines, 8_000, "four words in each of 2,000 lines, each once");
+    assert_eq!(committed_lines(&place), 8_000, "four words in each of 2,000 lines, each once");
+}
+
+/// The state files of the newest checkpoint that no older one refers to.
+fn newest_state_files(job: &Path) -> Vec<PathBuf> {
+    let files = |checkpoint: &PathBuf| -> BTreeSet<PathBuf> {
+        let bytes = fs::read(checkpoint.join("_metadata")).unwrap();
+        let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata();
+        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
+        let files = subtasks.flat_map(|(_, state)| state.files());
+        files.map(|file| job.join(file.reference.as_str())).collect()
+    };
+    let mut checkpoints: Vec<_> = checkpoints(job).iter().map(files).collect();
+    let newest = checkpoints.pop().unwrap();
+    let older: BTreeSet<PathBuf> = checkpoints.into_iter().flatten().collect();
+    newest.difference(&older).filter(|file| file.exists()).cloned().collect()
+}
+
+#[test]
+fn a_checkpoint_with_a_damaged_or_missing_state_file_is_never_resumed_from() {
+    let place = place();
+    let job = killed(&place);
+    let newest = checkpoints(&job).pop().unwrap().display().to_string();
+    let file = newest_state_files(&job).pop().expect("the fs backend keeps state in files");
+    let name = file.file_name().unwrap().to_str().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        Some(bytes)
+    };
+    let damages = [
+        None,
+        Some(whole[..whole.len() - 1].to_vec()),
+        Some(Vec::new()),
+        flipped(0),
+        flipped(whole.len() / 2),
+        flipped(whole.len() - 1),
+    ];
+    for damage in damages {
+        fs::remove_file(&file).unwrap();
+        if let Some(bytes) = &damage {
+            fs::write(&file, bytes).unwrap();
+        }
+        let before = content(place.path());
+        let (code, error) = run(&place, &["-s", &newest]);
+        assert_eq!(code, RESTORE_REFUSED, "{error}");
+        assert!(error.contains(name) && error.contains("count"), "file and operator: {error}");
+        assert!(content(place.path()) == before, "nothing is touched");
+        fs::write(&file, &whole).unwrap();
+    }
+
+    // Named as a whole, the job falls back to the newest whole one, and says so.
+    fs::write(&file, flipped(whole.len() / 2).unwrap()).unwrap();
+    let (code, error) = run(&place, &["-s", &job.display().to_string()]);
+    assert_eq!(code, 0, "{error}");
+    assert!(error.contains("passed over") && error.contains(name), "{error}");
+    assert_eq!(committed_lines(&place), 8_000, "four words in each of 2,000 lines, each once");
 }
 
 #[test]
