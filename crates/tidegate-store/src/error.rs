@@ -26,6 +26,23 @@ pub enum StorageError {
         /// What is accepted, for people to read.
         available: &'static str,
     },
+    /// No store of this program has the URI's scheme.
+    #[error("{uri}: {advice}")]
+    UnknownScheme {
+        /// The URI that was given.
+        uri: Box<str>,
+        /// What is lacking, and what to do.
+        advice: Box<str>,
+    },
+    /// A URI carries a password, which would be written into checkpoints and logs with it.
+    #[error(
+        "a {scheme}:// URI holds a password: put credentials into the configuration or the \
+         environment"
+    )]
+    PasswordInUri {
+        /// Its scheme.
+        scheme: Box<str>,
+    },
     /// There is no such file.
     #[error("{path} does not exist")]
     Missing {

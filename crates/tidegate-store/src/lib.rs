@@ -36,6 +36,8 @@ mod fs;
 mod memory;
 mod owner;
 mod path;
+mod registry;
+mod settings;
 mod storage;
 mod uri;
 
@@ -44,8 +46,10 @@ pub use fs::FsStorage;
 pub use memory::MemoryStorage;
 pub use owner::{OwnerInfo, Ownership};
 pub use path::StoragePath;
+pub use registry::{StorageFactory, StorageRegistry, storage_for_uri};
+pub use settings::StorageSettings;
 pub use storage::{
     CheckpointStorage, DeleteOutcome, Entry, EntryKind, FinishedFile, LinkOutcome, PublishOutcome,
     StateReader, StateWriter,
 };
-pub use uri::storage_for_uri;
+pub use uri::local_path_of;
