@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use tidegate_types::Digest;
+
 use crate::OwnerInfo;
 
 /// A storage operation that failed.
@@ -100,6 +102,26 @@ pub enum StorageError {
         length: u64,
         /// What was accepted, in bytes.
         limit: u64,
+    },
+    /// A file is not as long as what refers to it says.
+    #[error("{path} has {found} bytes, {expected} were written")]
+    OtherLength {
+        /// The file.
+        path: Box<str>,
+        /// As it was written, in bytes.
+        expected: u64,
+        /// As it is, in bytes.
+        found: u64,
+    },
+    /// A file does not have the content that what refers to it says.
+    #[error("{path} is damaged: its digest is {found}, {expected} was written")]
+    OtherContent {
+        /// The file.
+        path: Box<str>,
+        /// Of what was written.
+        expected: Digest,
+        /// Of what is there.
+        found: Digest,
     },
     /// Another living process, or another job of this one, owns the directory.
     #[error(

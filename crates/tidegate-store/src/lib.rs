@@ -29,6 +29,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -41,6 +42,7 @@ mod settings;
 mod storage;
 mod uri;
 
+pub use cache::{FileCache, WorkingDirectory};
 pub use error::{Determinacy, Operation, StorageError};
 pub use fs::FsStorage;
 pub use memory::MemoryStorage;

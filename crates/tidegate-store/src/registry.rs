@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::uri::{feature_of, local_path_of, normal, scheme_of, split};
 use crate::{
-    CheckpointStorage, FsStorage, MemoryStorage, StorageError, StoragePath, StorageSettings,
+    CheckpointStorage, FileCache, FsStorage, MemoryStorage, StorageError, StoragePath,
+    StorageSettings,
 };
 
 /// How many stores are kept open that were asked for by their URIs. Those beyond it are opened
@@ -46,6 +47,7 @@ pub struct StorageRegistry(Arc<Inner>);
 struct Inner {
     factories: Vec<Arc<dyn StorageFactory>>,
     settings: StorageSettings,
+    cache: Option<Arc<FileCache>>,
     /// By root, the one used last at the end.
     open: Mutex<VecDeque<(String, Arc<dyn CheckpointStorage>)>>,
 }
@@ -58,7 +60,22 @@ impl StorageRegistry {
         settings: StorageSettings,
     ) -> Self {
         let factories = factories.into_iter().collect();
-        Self(Arc::new(Inner { factories, settings, open: Mutex::default() }))
+        Self(Arc::new(Inner { factories, settings, cache: None, open: Mutex::default() }))
+    }
+
+    /// The same stores, with copies of their files kept in this cache by whoever reads them through
+    /// the registry. What is open is not shared.
+    #[must_use]
+    pub fn with_cache(&self, cache: Arc<FileCache>) -> Self {
+        let Inner { factories, settings, .. } = &*self.0;
+        let (factories, settings) = (factories.clone(), settings.clone());
+        Self(Arc::new(Inner { factories, settings, cache: Some(cache), open: Mutex::default() }))
+    }
+
+    /// Where copies of files are kept that have no place in the local file system.
+    #[must_use]
+    pub fn cache(&self) -> Option<&Arc<FileCache>> {
+        self.0.cache.as_ref()
     }
 
     /// The local file system and memory alone.
