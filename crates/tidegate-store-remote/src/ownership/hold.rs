@@ -9,7 +9,6 @@ use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::entry::{Beat, beat_name, entry_name};
 use super::lease::{Verdict, Watch};
 use super::life::{self, Held, Life};
 use super::log::{OwnerLog, Standing, Tenure};
@@ -143,32 +142,19 @@ fn first_number() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX / 2)
 }
 
-/// Shows signs of life, and clears away entries that nobody needs, until the hold is lost.
+/// Shows signs of life until the hold is lost.
 async fn beat<S: OwnershipStore>(shared: Arc<Shared<S>>, interval: Duration) {
     let Shared { log, tenure, published } = &*shared;
-    let (mark, own) = {
-        let tenure = tenure.lock().await;
-        (tenure.mark.clone(), tenure.own)
-    };
     for count in 1.. {
         // Right after a publication too, so that who takes over knows that it is done.
         let _ = timeout(interval, published.notified()).await;
-        let (last, settled) = {
-            let tenure = tenure.lock().await;
-            (tenure.last, tenure.settled)
-        };
-        let beat = Beat { token: mark.token, count, settled };
-        match log.is_ours(last, &mark).await {
+        // Not under the lock: a publication shall not wait for this.
+        let seen = tenure.lock().await.clone();
+        match log.show_life(&seen, count).await {
+            Ok(true) => tenure.lock().await.forget_stale(&seen),
+            Ok(false) => return,
             // The store may be back in time.
-            Err(_) => continue,
-            Ok(true) => drop(log.store().overwrite(&beat_name(own), beat.to_bytes()).await),
-            Ok(false) => {
-                let _ = log.store().delete(&beat_name(own)).await;
-                return;
-            }
-        }
-        for number in std::mem::take(&mut tenure.lock().await.stale) {
-            let _ = log.store().delete(&entry_name(number)).await;
+            Err(_) => {}
         }
     }
 }

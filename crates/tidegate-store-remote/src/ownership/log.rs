@@ -30,15 +30,15 @@ pub struct Standing {
 /// A hold, as far as the log knows it.
 #[derive(Clone, Debug)]
 pub struct Tenure {
-    pub(super) mark: Mark,
+    mark: Mark,
     /// The number of its first entry.
-    pub(super) own: u64,
+    own: u64,
     /// The number of its newest entry.
-    pub(super) last: u64,
+    last: u64,
     /// All its publications up to this entry are done.
-    pub(super) settled: u64,
+    settled: u64,
     /// Its own entries before the newest, which nobody needs.
-    pub(super) stale: Vec<u64>,
+    stale: Vec<u64>,
     guards: Vec<StoragePath>,
 }
 
@@ -76,10 +76,6 @@ impl<S: OwnershipStore> OwnerLog<S> {
     /// The log of the directory that the store is of; errors name it so.
     pub fn new(store: Arc<S>, directory: impl Into<Box<str>>) -> Self {
         Self { store, directory: directory.into() }
-    }
-
-    pub(super) fn store(&self) -> &S {
-        &self.store
     }
 
     /// Reads what the log says.
@@ -190,12 +186,28 @@ impl<S: OwnershipStore> OwnerLog<S> {
         }
     }
 
+    /// Shows a sign of life, and that publications are done; and clears away entries that nobody
+    /// needs. `false` when the directory is lost.
+    pub async fn show_life(&self, tenure: &Tenure, count: u64) -> Result<bool, StorageError> {
+        let name = beat_name(tenure.own);
+        if !self.is_ours(tenure.last, &tenure.mark).await? {
+            self.store.delete(&name).await?;
+            return Ok(false);
+        }
+        let beat = Beat { token: tenure.mark.token, count, settled: tenure.settled };
+        self.store.overwrite(&name, beat.to_bytes()).await?;
+        for number in &tenure.stale {
+            self.store.delete(&entry_name(*number)).await?;
+        }
+        Ok(true)
+    }
+
     /// Gives the directory free, if it is still the holder's.
     pub async fn release(&self, tenure: &mut Tenure) -> Result<(), StorageError> {
         self.check(tenure).await?;
         self.append(tenure, Event::Release).await?;
-        for number in std::mem::take(&mut tenure.stale) {
-            self.store.delete(&entry_name(number)).await?;
+        for number in &tenure.stale {
+            self.store.delete(&entry_name(*number)).await?;
         }
         self.store.delete(&beat_name(tenure.own)).await
     }
@@ -230,7 +242,7 @@ impl<S: OwnershipStore> OwnerLog<S> {
     }
 
     /// Whether the entry with this number is of this hold.
-    pub(super) async fn is_ours(&self, number: u64, mark: &Mark) -> Result<bool, StorageError> {
+    async fn is_ours(&self, number: u64, mark: &Mark) -> Result<bool, StorageError> {
         let found = self.store.read(&entry_name(number)).await?;
         Ok(found.is_some_and(|bytes| is_of(&bytes, mark)))
     }
@@ -241,6 +253,17 @@ impl<S: OwnershipStore> OwnerLog<S> {
 }
 
 impl Tenure {
+    /// The number of the entry with which it began: larger than that of every tenure before it.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.own
+    }
+
+    /// Entries that were cleared away need not be again.
+    pub(super) fn forget_stale(&mut self, cleared: &Self) {
+        self.stale.retain(|number| !cleared.stale.contains(number));
+    }
+
     fn advance(&mut self, number: u64) {
         self.stale.push(self.last);
         self.last = number;
