@@ -43,7 +43,8 @@ fn section(text: &str, name: &str) -> BTreeMap<String, String> {
 
 #[test]
 fn a_section_is_its_own_lines() {
-    let text = "[default]\nregion = a\n\n[profile x]\n# c = d\nregion=b\ns3 =\n  region = c\n[y]\nz=1\n";
+    let text =
+        "[default]\nregion = a\n\n[profile x]\n# c = d\nregion=b\ns3 =\n  region = c\n[y]\nz=1\n";
     let found = section(text, "profile x");
     assert_eq!(found.get("region").map(String::as_str), Some("b"));
     assert_eq!(found.len(), 2);

@@ -139,11 +139,7 @@ impl Bucket {
     }
 
     /// Puts an object, over another one too.
-    pub(crate) async fn overwrite(
-        &self,
-        path: &Path,
-        bytes: Bytes,
-    ) -> Result<(), GivenUp<Error>> {
+    pub(crate) async fn overwrite(&self, path: &Path, bytes: Bytes) -> Result<(), GivenUp<Error>> {
         retry(&self.options.retry, failure::class, |_| async {
             let payload = PutPayload::from_bytes(bytes.clone());
             self.client.put_opts(path, payload, PutOptions::default()).await.map(drop)
@@ -180,8 +176,10 @@ impl Bucket {
             if range.is_empty() {
                 return Ok(());
             }
-            let options =
-                GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+            let options = GetOptions {
+                range: Some(GetRange::Bounded(range.clone())),
+                ..GetOptions::default()
+            };
             let got = self.client.get_opts(path, options).await?;
             if got.range != range {
                 return Err(short());
@@ -210,7 +208,10 @@ impl Bucket {
     }
 
     /// Every object below a directory.
-    pub(crate) async fn list_all(&self, directory: &Path) -> Result<Vec<ObjectMeta>, GivenUp<Error>> {
+    pub(crate) async fn list_all(
+        &self,
+        directory: &Path,
+    ) -> Result<Vec<ObjectMeta>, GivenUp<Error>> {
         retry(&self.options.retry, failure::class, |_| async {
             let mut stream = self.client.list(Some(directory));
             let mut found = Vec::new();

@@ -20,9 +20,15 @@ impl<C: ObjectStore + MultipartStore> Client for C {}
 /// The keys of S3's settings: Flink's names, and Hadoop's.
 pub(crate) const S3: [(&str, &[&str]); 6] = [
     ("endpoint", &["s3.endpoint", "s3a.endpoint", "fs.s3a.endpoint"]),
-    ("region", &["s3.endpoint.region", "s3.region", "s3a.endpoint.region", "fs.s3a.endpoint.region"]),
+    (
+        "region",
+        &["s3.endpoint.region", "s3.region", "s3a.endpoint.region", "fs.s3a.endpoint.region"],
+    ),
     ("access_key_id", &["s3.access-key", "s3.access.key", "s3a.access-key", "fs.s3a.access.key"]),
-    ("secret_access_key", &["s3.secret-key", "s3.secret.key", "s3a.secret-key", "fs.s3a.secret.key"]),
+    (
+        "secret_access_key",
+        &["s3.secret-key", "s3.secret.key", "s3a.secret-key", "fs.s3a.secret.key"],
+    ),
     ("session_token", &["s3.session-token", "s3.session.token", "fs.s3a.session.token"]),
     ("server_side_encryption", &["s3.server-side-encryption"]),
 ];
@@ -34,7 +40,10 @@ pub(crate) const S3_PATH_STYLE: &[&str] = &[
     "fs.s3a.path.style.access",
 ];
 pub(crate) const GCS: [(&str, &[&str]); 3] = [
-    ("service_account_path", &["gs.service-account-path", "fs.gs.auth.service.account.json.keyfile"]),
+    (
+        "service_account_path",
+        &["gs.service-account-path", "fs.gs.auth.service.account.json.keyfile"],
+    ),
     ("service_account_key", &["gs.service-account-key"]),
     ("base_url", &["gs.endpoint"]),
 ];

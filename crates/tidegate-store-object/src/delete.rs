@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use object_store::path::Path;
 use object_store::Error;
+use object_store::path::Path;
 use tidegate_store::DeleteOutcome;
 use tidegate_store_remote::ownership::OWNERS;
 use tidegate_store_remote::{GivenUp, retry};

@@ -66,12 +66,11 @@ impl Options {
         };
         let parallel = match settings.get(&key("parallel-transfers")) {
             None => 4,
-            Some(text) => text
-                .trim()
-                .parse()
-                .ok()
-                .filter(|count| (1..=64).contains(count))
-                .ok_or_else(|| not_accepted(&key("parallel-transfers"), "a number from 1 to 64"))?,
+            Some(text) => {
+                text.trim().parse().ok().filter(|count| (1..=64).contains(count)).ok_or_else(
+                    || not_accepted(&key("parallel-transfers"), "a number from 1 to 64"),
+                )?
+            }
         };
         let retry = RetryPolicy {
             deadline: time("retry-timeout", 120)?,

@@ -22,12 +22,8 @@ pub(crate) struct ObjectWriter(UploadWriter);
 
 impl ObjectWriter {
     pub(crate) fn start(bucket: &Arc<Bucket>, path: Path, shown: Box<str>) -> Self {
-        let upload = Upload {
-            bucket: Arc::clone(bucket),
-            path,
-            shown: shown.clone(),
-            writer: new_writer(),
-        };
+        let upload =
+            Upload { bucket: Arc::clone(bucket), path, shown: shown.clone(), writer: new_writer() };
         let memory = bucket.options.memory;
         Self(UploadWriter::start(&bucket.runtime, shown, memory, |parts| upload.run(parts)))
     }

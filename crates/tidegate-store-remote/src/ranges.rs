@@ -5,7 +5,7 @@ use std::future::Future;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 /// Fills the buffer with what lies from `offset` on, in pieces of `piece` bytes of which at most
-/// `concurrency` are under way; nothing is allocated for them here. The first failure ends it.
+/// `concurrency` are under way; no bytes are held here. The first failure ends it.
 ///
 /// # Panics
 ///
@@ -22,10 +22,9 @@ where
 {
     assert!(piece > 0 && concurrency > 0, "pieces of {piece} bytes, {concurrency} at a time");
     let pieces = buffer.chunks_mut(piece).enumerate();
-    stream::iter(pieces.map(|(index, bytes)| fetch(offset + (index * piece) as u64, bytes)))
-        .buffer_unordered(concurrency)
-        .try_for_each(|()| async { Ok(()) })
-        .await
+    let fetches: Vec<_> =
+        pieces.map(|(index, bytes)| fetch(offset + (index * piece) as u64, bytes)).collect();
+    stream::iter(fetches).buffer_unordered(concurrency).try_collect().await
 }
 
 #[cfg(test)]
@@ -43,7 +42,10 @@ mod tests {
             let filled = fill(&mut buffer, offset, (piece, 3), |at, bytes| {
                 let (content, under_way, most) = (&content, &under_way, &most);
                 async move {
-                    most.fetch_max(under_way.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+                    most.fetch_max(
+                        under_way.fetch_add(1, Ordering::Relaxed) + 1,
+                        Ordering::Relaxed,
+                    );
                     tokio::task::yield_now().await;
                     let at = usize::try_from(at).unwrap();
                     bytes.copy_from_slice(&content[at..at + bytes.len()]);

@@ -199,9 +199,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_hangs_ends_and_so_do_all() {
         let begun = Instant::now();
-        let hung = retry(&POLICY, |(): &()| ErrorClass::Permanent, |_| {
-            std::future::pending::<Result<(), ()>>()
-        });
+        let hung = retry(
+            &POLICY,
+            |(): &()| ErrorClass::Permanent,
+            |_| std::future::pending::<Result<(), ()>>(),
+        );
         let given_up = hung.await.unwrap_err();
         assert!(matches!(given_up.cause, Cause::TimedOut) && given_up.may_have_happened);
         assert_eq!(given_up.attempts, 2);
