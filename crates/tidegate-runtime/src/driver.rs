@@ -338,7 +338,7 @@ impl Driver {
         let restored = self.restored.as_ref();
         let foreign = discarded.checkpoint.and_then(|id| restored?.foreign(id));
         self.storage.delete(Box::new(move || {
-            let CheckpointPlace { registry, storage, paths, ownership } = &*place;
+            let CheckpointPlace { registry, storage, paths, ownership, .. } = &*place;
             // Who has taken the directory over numbers his checkpoints far above ours, so that
             // nothing of his is hit even if that happens right after this question.
             ownership.check()?;
@@ -416,6 +416,7 @@ mod tests {
             coordinator,
             place: Arc::new(CheckpointPlace {
                 registry: StorageRegistry::local(),
+                data: None,
                 storage: Arc::new(MemoryStorage::new()),
                 paths: CheckpointPaths::of_job(job_id),
                 ownership: Box::new(Hung(hangs)),
