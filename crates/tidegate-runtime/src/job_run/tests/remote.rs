@@ -212,7 +212,7 @@ fn data_with_entropy_lies_apart_and_what_a_crash_leaves_of_it_is_removed() {
     let mut world = World::new();
     let root = format!("far://{}/far", world.directory.path().display());
     world.config.checkpoints_dir = Some(format!("{root}/_entropy_/checkpoints"));
-    world.config.entropy = EntropyMarker::new("_entropy_", Some(2));
+    world.config.entropy = EntropyMarker::new("_entropy_", Some(4));
     world.run_for_a_while(None);
     assert!(world.uri.starts_with(&format!("{root}/checkpoints/")), "{}", world.uri);
     let is_data = |path: &PathBuf| path.extension().is_some_and(|it| it == "segment");
@@ -223,7 +223,7 @@ fn data_with_entropy_lies_apart_and_what_a_crash_leaves_of_it_is_removed() {
         .map(|path| path.strip_prefix(world.directory.path().join("far")).unwrap())
         .map(|path| path.iter().next().unwrap().to_owned())
         .collect();
-    assert!(prefixes.len() > 1 && prefixes.iter().all(|prefix| prefix.len() == 2), "{prefixes:?}");
+    assert!(prefixes.len() > 1 && prefixes.iter().all(|prefix| prefix.len() == 4), "{first:?}");
     // Left by a killed attempt; and one of a run whose metadata is elsewhere.
     let orphan = first[0].with_file_name("9-9-9-9-chk9-0.segment");
     let shared = first[0].parent().unwrap();
