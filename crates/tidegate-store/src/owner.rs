@@ -57,7 +57,9 @@ impl OwnerInfo {
         }
     }
 
-    pub(crate) fn to_text(&self) -> String {
+    /// The text in which stores keep it.
+    #[must_use]
+    pub fn to_text(&self) -> String {
         format!(
             "host: {}\nprocess: {}\njob: {}\nattempt: {}\nstarted: {}\n",
             one_line(&self.host),
@@ -68,8 +70,9 @@ impl OwnerInfo {
         )
     }
 
-    /// `None` for a text that is not whole, as that of an owner who is just writing it.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
+    /// From the text in which stores keep it, whatever follows it there. `None` for a text that is not whole, as that of an owner who is just writing it.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(": ");
         Some(Self {
@@ -81,8 +84,9 @@ impl OwnerInfo {
         })
     }
 
-    // The directory is owned, and that is certain; by whom could not be read.
-    pub(crate) fn unknown() -> Self {
+    /// Of a directory that is certainly owned, when it could not be read by whom.
+    #[must_use]
+    pub fn unknown() -> Self {
         Self {
             host: "unknown".to_owned(),
             process_id: 0,
