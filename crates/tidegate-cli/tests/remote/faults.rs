@@ -1,0 +1,1 @@
+//! Servers that go away while a job runs.
