@@ -17,7 +17,8 @@ const BUSY: &str = "state.checkpoints.num-retained: 2\n\
                     state.backend.fs:\n  overlay-max-bytes: 2 kb\n  compaction:\n    \
                     max-segments: 3\n    min-merge: 3\n";
 
-fn storm(seed: u64, place: &Place) {
+/// Gives how often it was resumed from a checkpoint after a kill.
+fn storm(seed: u64, place: &Place) -> usize {
     println!("TIDEGATE_SEED={seed}");
     let mut random = Random::new(seed);
     let directory = tempfile::tempdir().unwrap();
@@ -49,10 +50,12 @@ fn storm(seed: u64, place: &Place) {
     job.run_to_the_end();
     compare(&expected, &committed_lines(&job.output), seed, resumed);
     assert!(!cache.join("work").exists() || left(&cache.join("work")) == 0, "seed {seed}");
+    resumed
 }
 
 fn no_orphan_after_the_next_checkpoint(job: &Job, place: &Place, directory: &std::path::Path) {
     let Some(before) = job.newest_metadata() else { return };
+    let killed_left = place.files();
     let mut child = job.start(job.resumable());
     let deadline = Instant::now() + Duration::from_secs(120);
     let has_next =
@@ -70,7 +73,11 @@ fn no_orphan_after_the_next_checkpoint(job: &Job, place: &Place, directory: &std
         // It had come to its end.
         return;
     }
-    let (orphans, missing) = place.orphans_and_missing();
+    let (mut orphans, missing) = place.orphans_and_missing();
+    // Not what was being written when the job was cancelled; nor what a run has left that never came
+    // to a checkpoint, and whose id therefore nobody has again.
+    let directory = format!("{}/", job.resumable().unwrap());
+    orphans.retain(|path| killed_left.contains(path) && path.starts_with(&directory));
     assert!(orphans.is_empty() && missing.is_empty(), "{orphans:?} {missing:?}\n{}", job.log());
 }
 
@@ -78,10 +85,17 @@ fn left(directory: &std::path::Path) -> usize {
     std::fs::read_dir(directory).unwrap().count()
 }
 
+fn storms(test: &str, salt: u64, place: fn(&str) -> Option<Place>) {
+    let mut resumed = 0;
+    for seed in seeds(3, salt) {
+        let Some(place) = place(test) else { return };
+        resumed += storm(seed, &place);
+    }
+    println!("{resumed} resumes");
+    assert!(resumed > 0, "never resumed: nothing was tested");
+}
+
 #[test]
 fn killed_on_hdfs_and_resumed() {
-    for seed in seeds(2, 21) {
-        let Some(place) = Place::on_hdfs("killed_on_hdfs_and_resumed") else { return };
-        storm(seed, &place);
-    }
+    storms("killed_on_hdfs_and_resumed", 21, Place::on_hdfs);
 }

@@ -27,6 +27,18 @@ impl Place {
         Some(Self::new(&uri, &[]))
     }
 
+    /// On the HDFS cluster whose processes tests may stop.
+    pub(crate) fn on_hdfs_that_fails(directory: &Path) -> Self {
+        let site = std::fs::read_to_string(directory.join("conf/core-site.xml")).unwrap();
+        let uri = site.split_once("<value>hdfs://").unwrap().1.split_once("</value>").unwrap().0;
+        let uri = format!("hdfs://{}", uri.trim_end_matches('/'));
+        let conf = directory.join("conf");
+        // Short, so that what hangs is noticed soon.
+        let waits = [("hdfs.call-timeout", "3 s"), ("hdfs.retry-timeout", "6 s")];
+        let settings = [&[("hdfs.conf-dir", conf.to_str().unwrap())][..], &waits].concat();
+        Self::new(&uri, &settings)
+    }
+
     /// Below this URI, on a server with these settings.
     pub(crate) fn new(server: &str, settings: &[(&str, &str)]) -> Self {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
