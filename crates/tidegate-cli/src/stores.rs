@@ -15,6 +15,8 @@ pub(crate) fn all() -> Vec<Arc<dyn StorageFactory>> {
     vec![
         #[cfg(feature = "hdfs")]
         Arc::new(tidegate_store_hdfs::HdfsFactory::default()),
+        #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+        Arc::new(tidegate_store_object::ObjectFactory::default()),
     ]
 }
 

@@ -94,6 +94,7 @@ impl JobRun {
             patience,
             savepoints,
             restored,
+            late: Vec::new(),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -202,6 +203,7 @@ impl JobRun {
     fn next_attempt(&mut self) {
         self.attempt = self.attempt.next();
         self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+        self.driver.tell_late();
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
@@ -240,7 +242,9 @@ impl JobRun {
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
-        Ok(self.driver.run(&attempt))
+        let end = self.driver.run(&attempt);
+        self.driver.late = attempt.end();
+        Ok(end)
     }
 
     /// The newest completed checkpoint of this run, or what the run itself began with; and whether

@@ -67,11 +67,13 @@ pub fn run(
     run_with_stores(name, stores(), build)
 }
 
-/// The stores of the features that this crate is built with: `hdfs`.
+/// The stores of the features that this crate is built with: `hdfs`, `s3`, `gcs`, `azure`.
 pub fn stores() -> Vec<std::sync::Arc<dyn StorageFactory>> {
     vec![
         #[cfg(feature = "hdfs")]
         std::sync::Arc::new(tidegate_store_hdfs::HdfsFactory::default()),
+        #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+        std::sync::Arc::new(tidegate_store_object::ObjectFactory::default()),
     ]
 }
 

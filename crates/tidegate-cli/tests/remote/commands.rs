@@ -135,3 +135,17 @@ fn every_command_on_hdfs() {
         every_command(&place);
     }
 }
+
+#[test]
+fn every_command_on_s3() {
+    if let Some(place) = Place::on_s3("every_command_on_s3") {
+        every_command(&place);
+    }
+}
+
+#[test]
+fn every_command_on_azure() {
+    if let Some(place) = Place::on_azure("every_command_on_azure") {
+        every_command(&place);
+    }
+}

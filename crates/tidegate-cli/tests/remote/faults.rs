@@ -156,3 +156,23 @@ fn restarted_from_hdfs_by_its_supervisor() {
         program_killed(&place);
     }
 }
+
+#[test]
+fn the_s3_server_is_killed_during_uploads_and_is_back() {
+    let test = "the_s3_server_is_killed_during_uploads_and_is_back";
+    let Some(place) = Place::on_s3_that_fails(test) else { return };
+    let directory = PathBuf::from(std::env::var("TIDEGATE_TEST_SERVERS_DIRECTORY").unwrap());
+    let directory = directory.join("s3");
+    let lock = File::create(directory.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let mut process = Process { directory, name: "gateway-faults", started: None };
+    server_away(&place, &mut process, "-KILL", Process::start);
+    server_away(&place, &mut process, "-STOP", |process| process.signal("-CONT"));
+}
+
+#[test]
+fn restarted_from_s3_by_its_supervisor() {
+    if let Some(place) = Place::on_s3("restarted_from_s3_by_its_supervisor") {
+        program_killed(&place);
+    }
+}

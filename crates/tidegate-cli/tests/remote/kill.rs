@@ -99,3 +99,8 @@ fn storms(test: &str, salt: u64, place: fn(&str) -> Option<Place>) {
 fn killed_on_hdfs_and_resumed() {
     storms("killed_on_hdfs_and_resumed", 21, Place::on_hdfs);
 }
+
+#[test]
+fn killed_on_s3_and_resumed() {
+    storms("killed_on_s3_and_resumed", 22, Place::on_s3);
+}

@@ -27,6 +27,45 @@ impl Place {
         Some(Self::new(&uri, &[]))
     }
 
+    /// In a bucket of S3; `None` where no server is up.
+    pub(crate) fn on_s3(test: &str) -> Option<Self> {
+        Some(Self::in_bucket(&server("TIDEGATE_TEST_S3_ENDPOINT", test)?, &[]))
+    }
+
+    /// In the same bucket, through the gateway that tests may stop.
+    pub(crate) fn on_s3_that_fails(test: &str) -> Option<Self> {
+        // Short, so that what is away is noticed soon.
+        let waits = [("s3.request-timeout", "2 s"), ("s3.retry-timeout", "5 s")];
+        Some(Self::in_bucket(&server("TIDEGATE_TEST_S3_FAULTS_ENDPOINT", test)?, &waits))
+    }
+
+    fn in_bucket(endpoint: &str, more: &[(&str, &str)]) -> Self {
+        let of = |name: &str| std::env::var(format!("TIDEGATE_TEST_S3_{name}")).unwrap();
+        let (access, secret) = (of("ACCESS_KEY"), of("SECRET_KEY"));
+        let settings = [
+            ("s3.endpoint", endpoint),
+            ("s3.endpoint.region", "us-east-1"),
+            ("s3.path.style.access", "true"),
+            ("s3.access-key", &access),
+            ("s3.secret-key", &secret),
+        ];
+        let uri = format!("s3://{}", of("BUCKET"));
+        Self::new(&uri, &[&settings[..], more].concat())
+    }
+
+    /// In a container of Azure Blob Storage; `None` where no server is up.
+    pub(crate) fn on_azure(test: &str) -> Option<Self> {
+        let endpoint = server("TIDEGATE_TEST_AZURE_ENDPOINT", test)?;
+        let of = |name: &str| std::env::var(format!("TIDEGATE_TEST_AZURE_{name}")).unwrap();
+        let (account, key) = (of("ACCOUNT"), of("KEY"));
+        let settings = [
+            ("azure.endpoint", &*endpoint),
+            ("azure.account-name", &account),
+            ("azure.account-key", &key),
+        ];
+        Some(Self::new(&format!("az://{}", of("CONTAINER")), &settings))
+    }
+
     /// On the HDFS cluster whose processes tests may stop.
     pub(crate) fn on_hdfs_that_fails(directory: &Path) -> Self {
         let site = std::fs::read_to_string(directory.join("conf/core-site.xml")).unwrap();
@@ -43,8 +82,10 @@ impl Place {
     pub(crate) fn new(server: &str, settings: &[(&str, &str)]) -> Self {
         let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0);
         let uri = format!("{server}/test-{random:016x}");
-        let factories: Vec<Arc<dyn StorageFactory>> =
-            vec![Arc::new(tidegate_store_hdfs::HdfsFactory::default())];
+        let factories: Vec<Arc<dyn StorageFactory>> = vec![
+            Arc::new(tidegate_store_hdfs::HdfsFactory::default()),
+            Arc::new(tidegate_store_object::ObjectFactory::default()),
+        ];
         let registry =
             StorageRegistry::new(factories, StorageSettings::new(settings.iter().copied()));
         let settings = settings.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();

@@ -12,7 +12,8 @@ use super::{ConfigError, ConfigWarning, Configuration, JobConfig, Origin, values
 pub const HIDDEN: &str = "******";
 
 /// How the keys begin that are handed on.
-const PREFIXES: [&str; 7] = ["s3.", "gs.", "azure.", "hdfs.", "fs.", "dfs.", "flink.hadoop."];
+const PREFIXES: [&str; 8] =
+    ["s3.", "s3a.", "gs.", "azure.", "hdfs.", "fs.", "dfs.", "flink.hadoop."];
 
 /// What the key of a secret contains; Flink's list and what the stores here add.
 const SECRETS: [&str; 14] = [

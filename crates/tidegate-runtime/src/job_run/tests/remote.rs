@@ -274,3 +274,32 @@ fn a_damaged_file_of_the_store_is_refused_before_the_start() {
     let error = tidegate_coordinator::verify(&located.unwrap()).unwrap_err();
     assert!(error.to_string().contains("is damaged"), "{error}");
 }
+
+// Also of a checkpoint that was under way: what its tasks have written and acknowledged, and what they
+// acknowledge after the job has ended, is nobody's.
+#[test]
+fn nothing_is_left_of_a_job_that_is_cancelled_in_the_middle_of_a_checkpoint() {
+    let mut world = World::new();
+    world.config.retention =
+        tidegate_coordinator::ExternalizedCheckpointCleanup::DeleteOnCancellation;
+    world.config.interval = Some(Duration::from_millis(1));
+    for pause_ms in [3, 7, 11, 20, 31] {
+        let (mut run, stop) = world.start(20_000, None);
+        let job = PathBuf::from(run.checkpoint_uri().strip_prefix("far://").unwrap());
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| run.execute());
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while newest(&job).is_none() {
+                assert!(Instant::now() < deadline, "no checkpoint");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            std::thread::sleep(Duration::from_millis(pause_ms));
+            stop.send(Stop::Cancel).unwrap();
+            assert_eq!(running.join().unwrap().unwrap(), JobStatus::Canceled);
+        });
+        drop(run);
+        let left = world.all_files("far");
+        assert!(left.is_empty(), "{left:?}");
+        fs::remove_dir_all(world.directory.path().join("output")).unwrap();
+    }
+}
