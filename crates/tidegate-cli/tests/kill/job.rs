@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, StoragePath};
+use tidegate_store::{CheckpointStorage, StorageError, StoragePath};
 
 use crate::programs::programs;
 
@@ -150,9 +150,18 @@ impl Job {
 
     /// What the newest completed checkpoint holds.
     pub(crate) fn newest_metadata(&self) -> Option<CheckpointMetadata> {
-        let newest = self.newest(&self.resumable()?)?.join("_metadata").unwrap();
-        let bytes = self.checkpoints.open(&newest).unwrap().read_all(1 << 20).unwrap();
-        Some(tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata())
+        loop {
+            let newest = self.newest(&self.resumable()?)?.join("_metadata").unwrap();
+            match self.checkpoints.open(&newest).and_then(|reader| reader.read_all(1 << 20)) {
+                Ok(bytes) => {
+                    let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap();
+                    return Some(metadata.to_metadata());
+                }
+                // A newer one has taken its place since.
+                Err(StorageError::Missing { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Whether a job that has no checkpoint is one that came to its end: it deletes them as the last

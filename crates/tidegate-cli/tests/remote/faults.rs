@@ -167,6 +167,7 @@ fn the_s3_server_is_killed_during_uploads_and_is_back() {
     lock.lock().unwrap();
     let mut process = Process { directory, name: "gateway-faults", started: None };
     server_away(&place, &mut process, "-KILL", Process::start);
+    let Some(place) = Place::on_s3_that_fails(test) else { return };
     server_away(&place, &mut process, "-STOP", |process| process.signal("-CONT"));
 }
 
