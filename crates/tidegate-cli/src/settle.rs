@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use tidegate_coordinator::{
     Action, CheckpointPaths, CompletedCheckpoint, Coordinator, Event, JobInfo, JobStatus, Topology,
-    discard, next_checkpoint_id, remove_abandoned, survey,
+    discard, next_checkpoint_id, remove_abandoned, remove_abandoned_data, survey,
 };
 use tidegate_runtime::config::JobConfig;
 use tidegate_runtime::control::JobEntry;
@@ -31,6 +31,9 @@ pub(crate) fn settle(
     let survey = survey(registry, &storage, &paths, Some(since))?;
     let next = next_checkpoint_id(&*storage, &paths)?;
     remove_abandoned(&*storage, &paths, &survey)?;
+    if let Some(data) = config.data_directory(registry, &*storage)? {
+        remove_abandoned_data(&data, &paths, &survey)?;
+    }
 
     let topology = Topology { tasks: Vec::new(), max_parallelism: config.max_parallelism };
     let info = JobInfo {

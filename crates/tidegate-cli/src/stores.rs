@@ -12,7 +12,12 @@ use crate::output;
 
 /// Every store that this program was built with, besides the local file system.
 pub(crate) fn all() -> Vec<Arc<dyn StorageFactory>> {
-    Vec::new()
+    vec![
+        #[cfg(feature = "hdfs")]
+        Arc::new(tidegate_store_hdfs::HdfsFactory::default()),
+        #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+        Arc::new(tidegate_store_object::ObjectFactory::default()),
+    ]
 }
 
 /// The stores of a command that reads checkpoints by itself: with the settings that a job would have

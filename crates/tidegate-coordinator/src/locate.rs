@@ -8,7 +8,7 @@ use tidegate_meta::{CheckpointMetadata, MetadataView};
 use tidegate_segment::Mapping;
 use tidegate_store::{
     CheckpointStorage, Determinacy, Entry, EntryKind, Operation, StorageError, StoragePath,
-    StorageRegistry, local_path_of,
+    StorageRegistry, local_path_of, shown_uri,
 };
 use tidegate_types::JobId;
 
@@ -208,7 +208,7 @@ pub(crate) fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<st
 }
 
 pub(crate) fn storage_error(path: &str, source: StorageError) -> RestoreError {
-    RestoreError::Storage { path: path.into(), source }
+    RestoreError::Storage { path: shown_uri(path).into(), source }
 }
 
 /// Absolute and without links, so that `..` in the checkpoint's references means what it meant when

@@ -35,6 +35,19 @@ impl Survey {
         let files = states.flat_map(|(_, state)| state.files());
         files.filter_map(|file| in_job(&file.reference)).collect()
     }
+
+    /// The URIs of files elsewhere that a checkpoint here refers to.
+    pub(crate) fn used_elsewhere(&self) -> HashSet<&str> {
+        let own = self.own.iter().map(|located| &located.metadata);
+        let operators = own.chain(&self.others).flat_map(|metadata| &metadata.operators);
+        let states = operators.flat_map(|operator| &operator.subtasks);
+        let files = states.flat_map(|(_, state)| state.files());
+        let elsewhere = files.filter_map(|file| match &file.reference {
+            FileReference::Absolute(uri) => Some(&**uri),
+            _ => None,
+        });
+        elsewhere.collect()
+    }
 }
 
 /// The newest of its own checkpoints that a run goes on from.

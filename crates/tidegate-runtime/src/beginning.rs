@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tidegate_coordinator::{
     CheckpointPaths, Coordinator, JobInfo, LocatedCheckpoint, RestorePlan, Survey, Topology,
-    next_checkpoint_id, remove_abandoned, survey,
+    next_checkpoint_id, remove_abandoned, remove_abandoned_data, survey,
 };
 use tidegate_meta::CheckpointMetadata;
 use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, StorageRegistry};
@@ -165,11 +165,14 @@ fn tidy(place: &CheckpointPlace, survey: &Survey) -> Result<(), JobError> {
     // What the tasks of an earlier process kept for themselves: of no use to anybody.
     place.storage.delete_directory(&place.paths.task_owned())?;
     let abandoned = remove_abandoned(&*place.storage, &place.paths, survey)?;
-    if !abandoned.checkpoints.is_empty() || !abandoned.shared.is_empty() {
+    let data = place.data.as_ref();
+    let data = data.map(|data| remove_abandoned_data(data, &place.paths, survey)).transpose()?;
+    let (checkpoints, shared) = (abandoned.checkpoints.len(), abandoned.shared.len());
+    let data = data.map_or(0, |files| files.len());
+    if checkpoints + shared + data > 0 {
         tracing::info!(
-            "removed what crashed attempts left: {} incomplete checkpoints, {} shared files",
-            abandoned.checkpoints.len(),
-            abandoned.shared.len()
+            "removed what crashed attempts left: {checkpoints} incomplete checkpoints, {} files",
+            shared + data
         );
     }
     Ok(())
@@ -215,7 +218,8 @@ fn take_place(
     if let Some(former) = ownership.superseded() {
         tracing::warn!("{}/{directory} is taken over from {former}", storage.uri());
     }
-    Ok(CheckpointPlace { registry: registry.clone(), storage, paths, ownership })
+    let data = config.data_directory(registry, &*storage)?;
+    Ok(CheckpointPlace { registry: registry.clone(), storage, data, paths, ownership })
 }
 
 fn new_job_id() -> JobId {

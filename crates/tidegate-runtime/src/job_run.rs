@@ -10,7 +10,7 @@ use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopo
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
-use tidegate_store::{DataDirectory, StorageRegistry};
+use tidegate_store::StorageRegistry;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
@@ -94,6 +94,7 @@ impl JobRun {
             patience,
             savepoints,
             restored,
+            late: Vec::new(),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -202,6 +203,7 @@ impl JobRun {
     fn next_attempt(&mut self) {
         self.attempt = self.attempt.next();
         self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+        self.driver.tell_late();
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
@@ -240,7 +242,9 @@ impl JobRun {
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
-        Ok(self.driver.run(&attempt))
+        let end = self.driver.run(&attempt);
+        self.driver.late = attempt.end();
+        Ok(end)
     }
 
     /// The newest completed checkpoint of this run, or what the run itself began with; and whether
@@ -338,19 +342,20 @@ fn state_backend(
     config: &JobConfig,
     place: &CheckpointPlace,
 ) -> Result<Arc<dyn StateBackend>, JobError> {
-    let CheckpointPlace { registry, storage, paths, .. } = place;
+    let CheckpointPlace { registry, storage, data, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
         Backend::Fs => {
-            let backend = match config.data_dir() {
-                Some(uri) => {
-                    let data = DataDirectory::open(registry, uri, config.entropy.as_ref())?;
-                    if data.storage().local_path(&paths.task_owned()).is_some() {
-                        data.storage().delete_directory(&paths.task_owned())?;
+            let mut working = paths.task_owned();
+            let backend = match data {
+                Some(data) => {
+                    working = data.fixed_place(&working)?;
+                    if data.storage().local_path(&working).is_some() {
+                        data.storage().delete_directory(&working)?;
                     }
-                    FsStateBackend::in_data_directory(data)
+                    FsStateBackend::in_data_directory(data.clone())
                 }
                 None => FsStateBackend::in_checkpoint_directory(),
             };
@@ -359,7 +364,7 @@ fn state_backend(
                 Some(cache) => backend.with_cache(Arc::clone(cache)),
                 None => backend,
             };
-            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), working)))
         }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }

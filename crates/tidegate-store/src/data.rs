@@ -4,11 +4,15 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
+use tidegate_types::Digest;
+
 use crate::uri::split_authority;
 use crate::{CheckpointStorage, StorageError, StoragePath, StorageRegistry};
 
 /// Flink's default of `s3.entropy.length`.
 const LENGTH: usize = 4;
+/// How many hexadecimal digits the name of an owner's part has.
+const OWNER_LENGTH: usize = 16;
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// A part of URIs that stands for random letters, as in `s3://bucket/_entropy_/checkpoints`: object
@@ -52,6 +56,8 @@ impl EntropyMarker {
 pub struct DataDirectory {
     storage: Arc<dyn CheckpointStorage>,
     entropy: Option<Entropy>,
+    /// The directory of those whose metadata lies in one place; empty if it is everybody's.
+    owner: Box<str>,
 }
 
 /// The names below the root, the first of which has random letters in it.
@@ -67,7 +73,7 @@ impl DataDirectory {
     /// The root of this storage.
     #[must_use]
     pub fn new(storage: Arc<dyn CheckpointStorage>) -> Self {
-        Self { storage, entropy: None }
+        Self { storage, entropy: None, owner: "".into() }
     }
 
     /// The directory of this URI. Where the marker stands in it each file has letters of its own.
@@ -85,7 +91,18 @@ impl DataDirectory {
         // The root is what stays the same.
         let storage = registry.open(&format!("{authority}{directory}"))?;
         let (before, after, length) = (before.into(), tail.into(), marker.length);
-        Ok(Self { storage, entropy: Some(Entropy { before, length, after }) })
+        let entropy = Some(Entropy { before, length, after });
+        Ok(Self { storage, entropy, owner: "".into() })
+    }
+
+    /// The part of the directory that belongs to the metadata below this URI alone. Only there can
+    /// be told what nobody refers to any more: a job's directory of the same name may also be used
+    /// by another run, whose metadata is elsewhere.
+    #[must_use]
+    pub fn of_metadata(self, uri: &str) -> Self {
+        let mut owner = Digest::of(uri.as_bytes()).to_string();
+        owner.truncate(OWNER_LENGTH);
+        Self { owner: owner.into(), ..self }
     }
 
     /// The storage that it lies in.
@@ -96,17 +113,30 @@ impl DataDirectory {
 
     /// Where a new file goes that has this path below the directory.
     pub fn place(&self, path: &StoragePath) -> Result<StoragePath, StorageError> {
-        let Some(Entropy { before, length, after }) = &self.entropy else {
-            return Ok(path.clone());
-        };
+        let path = self.owned(path)?;
+        let Some(Entropy { before, length, after }) = &self.entropy else { return Ok(path) };
         StoragePath::new(&format!("{before}{}{after}/{path}", letters(*length)))
+    }
+
+    /// Where files go that have this path below the directory and must be found without being named:
+    /// they have no random names.
+    pub fn fixed_place(&self, path: &StoragePath) -> Result<StoragePath, StorageError> {
+        self.owned(path)
+    }
+
+    fn owned(&self, path: &StoragePath) -> Result<StoragePath, StorageError> {
+        match &*self.owner {
+            "" => Ok(path.clone()),
+            owner => StoragePath::new(owner)?.join(path.as_str()),
+        }
     }
 
     /// Every directory that files of this one below the path may lie in: as many as there are random
     /// names.
     pub fn directories(&self, path: &StoragePath) -> Result<Vec<StoragePath>, StorageError> {
+        let path = self.owned(path)?;
         let Some(Entropy { before, length, after }) = &self.entropy else {
-            return Ok(vec![path.clone()]);
+            return Ok(vec![path]);
         };
         let (rest, deeper) = after.split_once('/').unwrap_or((after, ""));
         let is_ours = |name: &str| {

@@ -56,4 +56,4 @@ pub use storage::{
     CheckpointStorage, DeleteOutcome, Entry, EntryKind, FinishedFile, LinkOutcome, PublishOutcome,
     StateReader, StateWriter,
 };
-pub use uri::local_path_of;
+pub use uri::{local_path_of, shown_uri};

@@ -1,5 +1,7 @@
 //! What the text of a URI says, before any store is asked.
 
+use std::borrow::Cow;
+
 use crate::{StorageError, StoragePath};
 
 /// Schemes that stores of other crates have: what a program without them is told to add.
@@ -23,6 +25,23 @@ pub fn local_path_of(uri: &str) -> Option<&str> {
         }
         Some(_) => None,
     }
+}
+
+/// The URI as it may be shown: a password in it, which no store accepts, is left out.
+#[must_use]
+pub fn shown_uri(uri: &str) -> Cow<'_, str> {
+    let (scheme, rest) = uri.split_once("://").unwrap_or(("", uri));
+    let authority = rest.split('/').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, _)) if has_password(authority) && !scheme.is_empty() => {
+            Cow::Owned(format!("{scheme}://******{}", &rest[user.len()..]))
+        }
+        _ => Cow::Borrowed(uri),
+    }
+}
+
+fn has_password(authority: &str) -> bool {
+    authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
 }
 
 /// A URI of another scheme than `file`, taken apart: `s3` and `//bucket/x`. `None` for a plain path,
@@ -53,7 +72,7 @@ pub(crate) fn normal(scheme: &str, rest: &str) -> Result<String, StorageError> {
     let scheme = scheme.to_ascii_lowercase();
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let authority = rest.split('/').next().unwrap_or_default();
-    if authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':')) {
+    if has_password(authority) {
         return Err(StorageError::PasswordInUri { scheme: scheme.into() });
     }
     let trimmed = rest.trim_end_matches('/');
@@ -125,6 +144,10 @@ mod tests {
         let (scheme, rest) = scheme_of("s3://AKIA:hush@bucket/x").unwrap();
         let error = normal(scheme, rest).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+        assert_eq!(shown_uri("s3://AKIA:hush@bucket/x"), "s3://******@bucket/x");
+        for plain in ["abfss://c@account.host/x", "/a@b:c/x", "s3://bucket/a:b@c", "x:y@z"] {
+            assert_eq!(shown_uri(plain), plain);
+        }
     }
 
     #[test]

@@ -8,7 +8,10 @@ use std::time::Duration;
 use tidegate_align::AlignmentMode;
 use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
 use tidegate_state_fs::{CompactionConfig, FsStateConfig};
-use tidegate_store::{EntropyMarker, FileCache, StorageFactory, StorageRegistry, StorageSettings};
+use tidegate_store::{
+    CheckpointStorage, DataDirectory, EntropyMarker, FileCache, StorageError, StorageFactory,
+    StorageRegistry, StorageSettings,
+};
 use tidegate_types::{MaxParallelism, Parallelism};
 
 use crate::config::RestartStrategy;
@@ -105,11 +108,29 @@ impl JobConfig {
 
     /// Where data files go if not beside the metadata: `fs_checkpoint_dir`, or `checkpoints_dir` if
     /// its data is to have entropy.
-    pub fn data_dir(&self) -> Option<&str> {
+    fn data_dir(&self) -> Option<&str> {
         let has_entropy =
             |directory: &&str| self.entropy.as_ref().is_some_and(|marker| marker.is_in(directory));
         let checkpoints = self.checkpoints_dir.as_deref().filter(has_entropy);
         self.fs_checkpoint_dir.as_deref().or(checkpoints)
+    }
+
+    /// Where the data files go of checkpoints whose metadata is in this storage, if not beside it.
+    ///
+    /// # Errors
+    ///
+    /// When the configured URI names no store.
+    pub fn data_directory(
+        &self,
+        registry: &StorageRegistry,
+        metadata: &dyn CheckpointStorage,
+    ) -> Result<Option<DataDirectory>, StorageError> {
+        if self.backend != Backend::Fs {
+            return Ok(None);
+        }
+        let Some(uri) = self.data_dir() else { return Ok(None) };
+        let data = DataDirectory::open(registry, uri, self.entropy.as_ref())?;
+        Ok(Some(data.of_metadata(metadata.uri())))
     }
 
     /// How barriers and data relate.

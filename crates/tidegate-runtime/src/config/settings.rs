@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use tidegate_store::shown_uri;
+
 use crate::config::entries::{Entry, Value};
 use crate::config::stores::{HIDDEN, is_secret};
 use crate::config::{Configuration, Origin, keys};
@@ -88,7 +90,7 @@ impl Configuration {
 
 fn shown(entry: &Entry) -> Option<Box<str>> {
     match &entry.value {
-        Value::Text(text) => Some(text.clone()),
+        Value::Text(text) => Some(shown_uri(text).into()),
         Value::Nothing => None,
         Value::List => Some("(a list)".into()),
     }

@@ -12,8 +12,8 @@ use super::{ConfigError, ConfigWarning, Configuration, JobConfig, Origin, values
 pub const HIDDEN: &str = "******";
 
 /// How the keys begin that are handed on.
-const PREFIXES: [&str; 9] =
-    ["s3.", "s3a.", "gs.", "azure.", "hdfs.", "fs.", "dfs.", "hadoop.", "ipc."];
+const PREFIXES: [&str; 8] =
+    ["s3.", "s3a.", "gs.", "azure.", "hdfs.", "fs.", "dfs.", "flink.hadoop."];
 
 /// What the key of a secret contains; Flink's list and what the stores here add.
 const SECRETS: [&str; 14] = [
@@ -174,13 +174,19 @@ mod tests {
 
     #[test]
     fn entropy_is_for_data() {
-        let directory = ("state.checkpoints.dir", "s3://b/_e_/c");
-        let config = load(&[directory, ("s3.entropy.key", "_e_")]).job_config().unwrap();
-        assert_eq!(config.metadata_dir().as_deref(), Some("s3://b/c"));
-        assert_eq!(config.data_dir(), Some("s3://b/_e_/c"));
-        let config = load(&[directory]).job_config().unwrap();
-        assert_eq!(config.metadata_dir().as_deref(), Some("s3://b/_e_/c"));
-        assert_eq!(config.data_dir(), None);
+        let directory = ("state.checkpoints.dir", "/x/_e_/c");
+        let of = |settings: &[(&str, &str)]| {
+            let config = load(settings).job_config().unwrap();
+            let registry = config.registry([]);
+            let metadata = registry.open(&config.metadata_dir().unwrap()).unwrap();
+            let data = config.data_directory(&registry, &*metadata).unwrap();
+            (metadata.uri().to_owned(), data.map(|data| data.storage().uri().to_owned()))
+        };
+        let found = of(&[directory, ("s3.entropy.key", "_e_")]);
+        assert_eq!(found, ("file:///x/c".to_owned(), Some("file:///x".to_owned())));
+        assert_eq!(of(&[directory]), ("file:///x/_e_/c".to_owned(), None));
+        let found = of(&[directory, ("state.backend.fs.checkpointdir", "/data")]);
+        assert_eq!(found.1.as_deref(), Some("file:///data"));
         for (key, value) in [("s3.entropy.key", "a/b"), ("s3.entropy.length", "many")] {
             let error = load(&[("s3.entropy.key", "_e_"), (key, value)]).job_config().unwrap_err();
             assert!(error.to_string().contains(key), "{error}");
