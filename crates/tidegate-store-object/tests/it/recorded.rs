@@ -64,7 +64,7 @@ fn requests_to_google_are_as_it_asks_for() {
         ("204 No Content", "\r\n".to_owned()),
         ("404 Not Found", empty("")),
     ]);
-    let settings = StorageSettings::new([("gs.endpoint", &*endpoint), ("gs.anonymous", "true")]);
+    let settings = StorageSettings::new([("gs.endpoint", &*endpoint), ("gs.bearer-token", "hush")]);
     let storage = ObjectStorage::open("gs://bucket/root", &settings).unwrap();
     let at = path("job/chk-1/_metadata");
 
@@ -73,6 +73,7 @@ fn requests_to_google_are_as_it_asks_for() {
     assert!(put.starts_with("put /bucket/root/job/chk-1/_metadata "), "{put}");
     assert!(put.contains("x-goog-if-generation-match: 0\r\n"), "not only if absent: {put}");
     assert!(put.contains("x-goog-meta-tidegatewriter: "), "nobody's object: {put}");
+    assert!(put.contains("authorization: bearer hush\r\n"), "{put}");
     assert_eq!(body, b"abc");
 
     assert_eq!(storage.publish(&at, b"abd").unwrap(), PublishOutcome::AlreadyExists);

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use futures_util::future;
 use tidegate_store::{
     Determinacy, Operation, OwnerInfo, PublishOutcome, StorageError, StoragePath,
 };
@@ -43,6 +44,12 @@ pub struct Tenure {
 }
 
 impl Standing {
+    fn of(number: u64, entry: Entry, beat: Option<Vec<u8>>) -> Self {
+        let beat = beat.and_then(|bytes| Beat::parse(&bytes));
+        let beat = beat.filter(|beat| beat.token == entry.mark.token).unwrap_or_default();
+        Self { newest: Some((number, entry, beat)) }
+    }
+
     /// Who owns the directory.
     #[must_use]
     pub fn owner(&self) -> Option<&OwnerInfo> {
@@ -86,21 +93,35 @@ impl<S: OwnershipStore> OwnerLog<S> {
             };
             // Gone since it was listed: there is a larger one.
             let Some(bytes) = self.store.read(&entry_name(number)).await? else { continue };
-            let Some(entry) = Entry::parse(&bytes) else {
-                let path = format!("{}/{}/{}", self.directory, super::OWNERS, entry_name(number));
-                let error = io::Error::new(io::ErrorKind::InvalidData, "it is no owner's entry");
-                return Err(StorageError::from_io(
-                    Operation::Own,
-                    path,
-                    Determinacy::Determinate,
-                    error,
-                ));
-            };
+            let entry = self.parse(number, &bytes)?;
             let beat = self.store.read(&beat_name(entry.own)).await?;
-            let beat = beat.and_then(|bytes| Beat::parse(&bytes));
-            let beat = beat.filter(|beat| beat.token == entry.mark.token).unwrap_or_default();
-            return Ok(Standing { newest: Some((number, entry, beat)) });
+            return Ok(Standing::of(number, entry, beat));
         }
+    }
+
+    /// Reads what the log says when [`take`](Self::take) found an entry after this standing. In fewer
+    /// requests than an owner needs for a publication, so that one who publishes without a pause
+    /// cannot keep the directory by that.
+    pub async fn standing_after(&self, standing: &Standing) -> Result<Standing, StorageError> {
+        let Some((number, entry, _)) = &standing.newest else { return self.standing().await };
+        let (number, own) = (number + 1, entry.own);
+        let (next, beat) = (entry_name(number), beat_name(own));
+        match future::join(self.store.read(&next), self.store.read(&beat)).await {
+            (Ok(Some(bytes)), Ok(beat)) => {
+                let entry = self.parse(number, &bytes)?;
+                let beat = beat.filter(|_| entry.own == own);
+                Ok(Standing::of(number, entry, beat))
+            }
+            _ => self.standing().await,
+        }
+    }
+
+    fn parse(&self, number: u64, bytes: &[u8]) -> Result<Entry, StorageError> {
+        Entry::parse(bytes).ok_or_else(|| {
+            let path = format!("{}/{}/{}", self.directory, super::OWNERS, entry_name(number));
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it is no owner's entry");
+            StorageError::from_io(Operation::Own, path, Determinacy::Determinate, error)
+        })
     }
 
     /// Takes the directory from whoever has it by this standing. `None` when that is no longer true.

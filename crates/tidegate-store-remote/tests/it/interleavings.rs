@@ -34,12 +34,13 @@ impl Owner {
     async fn take(&self) -> Option<Tenure> {
         let owner = OwnerInfo::current("model", u64::from(self.name));
         let mark = Mark { token: u128::from(self.name), process: None, owner };
+        let mut standing = self.log.standing().await.ok()?;
         for _ in 0..3 {
-            let standing = self.log.standing().await.ok()?;
             if let Some(tenure) = self.log.take(&mark, &standing, 1).await.ok()? {
                 self.world.lock().unwrap().take_returned(tenure.began(), self.name);
                 return Some(tenure);
             }
+            standing = self.log.standing_after(&standing).await.ok()?;
         }
         None
     }
