@@ -147,7 +147,10 @@ impl UploadWriter {
     fn send_filled(&mut self) {
         if let (Some((bytes, memory)), Some(parts)) = (self.filling.take(), &self.parts) {
             let part = Part { bytes: bytes.freeze(), _memory: memory };
-            let _ = parts.send(NextPart::Part(part));
+            if parts.send(NextPart::Part(part)).is_err() {
+                // The upload has failed: no more is taken.
+                self.memory.close();
+            }
             self.sent += 1;
         }
     }

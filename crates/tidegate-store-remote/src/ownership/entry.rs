@@ -65,6 +65,15 @@ pub(super) fn beat_name(own: u64) -> String {
     format!("h{own:020}")
 }
 
+/// The object by which somebody asks for a pause, to take the directory over.
+pub(super) fn request_name(token: u128) -> String {
+    format!("w{token:032x}")
+}
+
+pub(super) fn is_request(name: &str) -> bool {
+    name.starts_with('w')
+}
+
 /// The number of an entry or of a sign of life, by its name's first letter.
 pub(super) fn number_of(name: &str, letter: char) -> Option<u64> {
     name.strip_prefix(letter).filter(|digits| digits.len() == 20)?.parse().ok()

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tidegate_store::{OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath};
 use tokio::sync::{Mutex, Notify};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::lease::{Verdict, Watch};
 use super::life::{self, Held, Life};
@@ -15,8 +15,11 @@ use super::log::{OwnerLog, Standing, Taking, Tenure};
 use super::store::OwnershipStore;
 use crate::RemoteRuntime;
 
-// How often a living owner may be quicker than who takes the directory over.
-const TAKING_ATTEMPTS: u32 = 1000;
+// How often a living owner may be quicker than who takes the directory over, and how often before
+// he is asked to pause; how long he does.
+const TAKING_ATTEMPTS: u32 = 100;
+const PATIENCE: u32 = 2;
+const PAUSE: Duration = Duration::from_secs(1);
 // How long a dropped hold tries to say that it was released.
 const RELEASING: Duration = Duration::from_secs(10);
 
@@ -49,6 +52,8 @@ struct Shared<S> {
     log: OwnerLog<S>,
     tenure: Mutex<Tenure>,
     published: Notify,
+    /// Until when no publication begins, since somebody asked for that.
+    pause: parking_lot::Mutex<Option<Instant>>,
 }
 
 /// Takes the directory of the store, which errors name `directory`, unless a living owner has it.
@@ -89,16 +94,25 @@ fn acquire<S: OwnershipStore>(
     let held = Held::new(mark.token);
     let (tenure, superseded) = runtime.wait(async {
         let mut standing = log.standing().await?;
-        for _ in 0..TAKING_ATTEMPTS {
+        for attempt in 0..TAKING_ATTEMPTS {
             let superseded = may_take(&log, &standing, directory, lease, by_force).await?;
             match log.take(&mark, &standing, first_number()).await? {
                 Taking::Taken(tenure) => return Ok((tenure, superseded)),
                 Taking::Moved(now) => standing = now,
             }
+            if attempt >= PATIENCE {
+                log.ask_for_pause(&mark).await?;
+            }
         }
+        log.ask_no_more(&mark).await?;
         Err(owned(directory, standing.owner().cloned().unwrap_or_else(OwnerInfo::unknown)))
     })?;
-    let shared = Arc::new(Shared { log, tenure: Mutex::new(tenure), published: Notify::new() });
+    let shared = Arc::new(Shared {
+        log,
+        tenure: Mutex::new(tenure),
+        published: Notify::new(),
+        pause: parking_lot::Mutex::new(None),
+    });
     let beating = runtime.spawn(beat(Arc::clone(&shared), lease.lease / 3));
     Ok(Hold { runtime: runtime.clone(), shared, beating, superseded, _held: held })
 }
@@ -144,14 +158,14 @@ fn first_number() -> u64 {
 
 /// Shows signs of life until the hold is lost.
 async fn beat<S: OwnershipStore>(shared: Arc<Shared<S>>, interval: Duration) {
-    let Shared { log, tenure, published } = &*shared;
+    let Shared { log, tenure, published, .. } = &*shared;
     for count in 1.. {
         // Right after a publication too, so that who takes over knows that it is done.
         let _ = timeout(interval, published.notified()).await;
         // Not under the lock: a publication shall not wait for this.
         let seen = tenure.lock().await.clone();
         match log.show_life(&seen, count).await {
-            Ok(true) => tenure.lock().await.forget_stale(&seen),
+            Ok(true) => tenure.lock().await.forget_cleared(&seen),
             Ok(false) => return,
             // The store may be back in time.
             Err(_) => {}
@@ -169,9 +183,17 @@ impl<S: OwnershipStore> Ownership for Hold<S> {
 
     fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
         self.runtime.wait(async {
-            let mut tenure = self.shared.tenure.lock().await;
-            let published = self.shared.log.publish(&mut tenure, path, bytes).await;
-            self.shared.published.notify_one();
+            let Shared { log, tenure, published: done, pause } = &*self.shared;
+            let mut tenure = tenure.lock().await;
+            let until = pause.lock().take();
+            if let Some(until) = until {
+                sleep_until(until).await;
+            }
+            let published = log.publish(&mut tenure, path, bytes).await;
+            if tenure.is_asked_to_pause() {
+                *pause.lock() = Some(Instant::now() + PAUSE);
+            }
+            done.notify_one();
             published
         })
     }

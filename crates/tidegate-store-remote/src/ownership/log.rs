@@ -7,7 +7,9 @@ use tidegate_store::{
     Determinacy, Operation, OwnerInfo, PublishOutcome, StorageError, StoragePath,
 };
 
-use super::entry::{Beat, Entry, Event, Mark, beat_name, entry_name, number_of};
+use super::entry::{
+    Beat, Entry, Event, Mark, beat_name, entry_name, is_request, number_of, request_name,
+};
 use super::store::{Created, OwnershipStore, Publication};
 
 // More are of owners that nobody remembers.
@@ -39,6 +41,8 @@ pub struct Tenure {
     settled: u64,
     /// Its own entries before the newest, which nobody needs.
     stale: Vec<u64>,
+    /// Objects by which others have asked for a pause.
+    requests: Vec<String>,
     guards: Vec<StoragePath>,
 }
 
@@ -115,9 +119,8 @@ impl<S: OwnershipStore> OwnerLog<S> {
         })
     }
 
-    /// Takes the directory from whoever has it by this standing, unless that is no longer true. To
-    /// try again then takes fewer requests than an owner needs for a publication, so that one who
-    /// publishes without a pause cannot keep the directory by that. `first` is the number of the first entry in a new directory: larger than any that one before
+    /// Takes the directory from whoever has it by this standing, unless that is no longer true.
+    /// `first` is the number of the first entry in a new directory: larger than any that one before
     /// it at the same place had.
     pub async fn take(
         &self,
@@ -155,7 +158,7 @@ impl<S: OwnershipStore> OwnerLog<S> {
         self.store.overwrite(&beat_name(number), beat.to_bytes()).await?;
         for name in &names {
             let older = ['e', 'h'].iter().find_map(|letter| number_of(name, *letter));
-            if older.is_some_and(|older| older < number) {
+            if older.is_some_and(|older| older < number) || is_request(name) {
                 self.store.delete(name).await?;
             }
         }
@@ -167,8 +170,20 @@ impl<S: OwnershipStore> OwnerLog<S> {
             last: number,
             settled: number,
             stale,
+            requests: Vec::new(),
             guards,
         }))
+    }
+
+    /// Asks the owner for a pause, so that one who publishes without any cannot keep the directory
+    /// by that. He answers by doing so.
+    pub async fn ask_for_pause(&self, mark: &Mark) -> Result<(), StorageError> {
+        self.store.overwrite(&request_name(mark.token), Vec::new()).await
+    }
+
+    /// Takes back the request for a pause.
+    pub async fn ask_no_more(&self, mark: &Mark) -> Result<(), StorageError> {
+        self.store.delete(&request_name(mark.token)).await
     }
 
     /// Whether the directory is still the holder's.
@@ -224,6 +239,9 @@ impl<S: OwnershipStore> OwnerLog<S> {
         for number in &tenure.stale {
             self.store.delete(&entry_name(*number)).await?;
         }
+        for name in &tenure.requests {
+            self.store.delete(name).await?;
+        }
         Ok(true)
     }
 
@@ -257,6 +275,7 @@ impl<S: OwnershipStore> OwnerLog<S> {
         let before = tenure.last;
         tenure.advance(number);
         let names = self.store.list().await?;
+        tenure.requests.extend(names.iter().filter(|name| is_request(name)).cloned());
         if newest(&names) == Some(number) && names.contains(&entry_name(before)) {
             return Ok(());
         }
@@ -283,9 +302,15 @@ impl Tenure {
         self.own
     }
 
-    /// Entries that were cleared away need not be again.
-    pub(super) fn forget_stale(&mut self, cleared: &Self) {
+    /// What was cleared away need not be again.
+    pub(super) fn forget_cleared(&mut self, cleared: &Self) {
         self.stale.retain(|number| !cleared.stale.contains(number));
+        self.requests.retain(|name| !cleared.requests.contains(name));
+    }
+
+    /// Whether somebody asked for a pause.
+    pub(super) fn is_asked_to_pause(&self) -> bool {
+        !self.requests.is_empty()
     }
 
     fn advance(&mut self, number: u64) {
