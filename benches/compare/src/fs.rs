@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, RestoredFile, RestoredKeyedState, SnapshotJob,
-    SnapshotResult, SnapshotTarget, StateSource, ValueState, ValueStateDescriptor,
+    SnapshotResult, SnapshotTarget, StateSource, ValueRef, ValueState, ValueStateDescriptor,
 };
 use tidegate_state_fs::{FsStateBackend, FsStateConfig};
 use tidegate_store::{CheckpointStorage, FsStorage, StoragePath};
@@ -26,6 +26,27 @@ pub(crate) struct Job {
     pub(crate) state: KeyedState<u64>,
     pub(crate) value: ValueState<[u8; 64]>,
     next: CheckpointId,
+}
+
+/// Where a checkpoint goes.
+pub(crate) struct Place {
+    id: CheckpointId,
+    storage: Arc<dyn CheckpointStorage>,
+    exclusive: StoragePath,
+    shared: StoragePath,
+}
+
+impl Place {
+    pub(crate) fn run(&self, job: Box<dyn SnapshotJob>) -> Result<SnapshotResult> {
+        let target = SnapshotTarget {
+            checkpoint: self.id,
+            attempt: AttemptId::new(1),
+            storage: &*self.storage,
+            exclusive: &self.exclusive,
+            shared: &self.shared,
+        };
+        Ok(job.run(&target, &CancelToken::new())?)
+    }
 }
 
 fn context() -> KeyedContext {
@@ -57,9 +78,26 @@ impl Job {
         Ok(self.value.put(value(key, round))?)
     }
 
-    pub(crate) fn get(&self, key: u64) -> Result<u8> {
+    pub(crate) fn get(&self, key: u64) -> Result<Option<[u8; 64]>> {
         self.state.set_current_key(key, key.key_hash());
-        Ok(self.value.get()?.map_or(0, |value| value[7]))
+        Ok(self.value.get()?)
+    }
+
+    pub(crate) fn read(&self, key: u64) -> Result<Option<u8>> {
+        self.state.set_current_key(key, key.key_hash());
+        Ok(self.value.read(|value| {
+            value.map(|value| match value {
+                ValueRef::Native(value) => value[7],
+                ValueRef::Archived(value) => value[7],
+            })
+        })?)
+    }
+
+    pub(crate) fn update(&self, key: u64, round: u64) -> Result<()> {
+        self.state.set_current_key(key, key.key_hash());
+        Ok(self.value.update(|value| {
+            value.as_mut().expect("it was put")[8] ^= round.to_le_bytes()[0];
+        })?)
     }
 
     pub(crate) fn freeze(&mut self) -> Result<(CheckpointId, Box<dyn SnapshotJob>)> {
@@ -68,21 +106,19 @@ impl Job {
         Ok((id, self.state.snapshot(id, SnapshotKind::Checkpoint)?))
     }
 
+    /// Where a checkpoint goes.
+    pub(crate) fn place(&self, id: CheckpointId) -> Result<Place> {
+        let exclusive = StoragePath::new(&format!("job/chk-{id}"))?;
+        let shared = StoragePath::new("job/shared")?;
+        Ok(Place { id, storage: Arc::clone(&self.storage), exclusive, shared })
+    }
+
     pub(crate) fn write(
         &mut self,
         id: CheckpointId,
         job: Box<dyn SnapshotJob>,
     ) -> Result<SnapshotResult> {
-        let (exclusive, shared) =
-            (StoragePath::new(&format!("job/chk-{id}"))?, StoragePath::new("job/shared")?);
-        let target = SnapshotTarget {
-            checkpoint: id,
-            attempt: AttemptId::new(1),
-            storage: &*self.storage,
-            exclusive: &exclusive,
-            shared: &shared,
-        };
-        let result = job.run(&target, &CancelToken::new())?;
+        let result = self.place(id)?.run(job)?;
         self.state.notify_complete(id);
         self.state.maintain()?;
         Ok(result)
@@ -122,7 +158,7 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
     let started = cpu();
     let mut sum = 0;
     for key in keys(count, 2).take(ops as usize) {
-        sum += u64::from(job.get(key)?);
+        sum += u64::from(job.get(key)?.map_or(0, |value| value[7]));
     }
     rows.push(row(WHO, "hot get, cpu", per(cpu() - started, ops)));
 
@@ -144,7 +180,7 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
 
     let started = cpu();
     for key in keys(count, 3).take(ops as usize) {
-        sum += u64::from(job.get(key)?);
+        sum += u64::from(job.get(key)?.map_or(0, |value| value[7]));
     }
     rows.push(row(WHO, "get out of a segment, cpu", per(cpu() - started, ops)));
     let started = cpu();
