@@ -2,7 +2,10 @@
 //! order of operations, in one run. Prints a table for each number of keys.
 //!
 //! ```text
-//! cargo run --release -p tidegate-compare -- 10000 1000000
+//! cargo run --release -p tidegate-compare -- 10000 1000000     # everything below, briefly
+//! cargo run --release -p tidegate-compare -- hot 1000000       # keys in memory, beside a hash map
+//! cargo run --release -p tidegate-compare -- mixed 1000000     # one trace of 10^7 operations for everybody
+//! cargo run --release -p tidegate-compare -- snapshot 16777216 # one checkpoint of 1 GiB, beside plain files
 //! ```
 //!
 //! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is not among the
@@ -18,6 +21,7 @@
 mod dumps;
 mod fs;
 mod hot;
+mod mixed;
 mod others;
 mod snapshot;
 mod trace;
@@ -32,6 +36,7 @@ fn main() -> Result<()> {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let measure = match arguments.first().map(String::as_str) {
         Some("hot") => Some(hot::measure as Measure),
+        Some("mixed") => Some(mixed::measure as Measure),
         Some("snapshot") => Some(snapshot::measure as Measure),
         _ => None,
     };
