@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use crate::shell::{self, cargo};
-use crate::{bench, demo, fuzz, layers, setup, tidy};
+use crate::{bench, demo, fuzz, layers, servers, setup, tidy};
 
 struct Step {
     name: &'static str,
@@ -16,7 +16,7 @@ struct Step {
 }
 
 const STEPS: [Step; 11] = [
-    Step { name: "setup", run: setup::components },
+    Step { name: "setup", run: setup },
     Step { name: "fmt", run: fmt },
     Step { name: "layers", run: layers::run },
     Step { name: "tidy", run: tidy::run },
@@ -72,6 +72,12 @@ fn chosen(arguments: &[String]) -> Result<Vec<&'static Step>> {
     Ok(STEPS.iter().filter(is_chosen).collect())
 }
 
+fn setup() -> Result<()> {
+    setup::components()?;
+    // Where tests may be skipped for want of a server, nothing is installed for them.
+    if servers::are_required() { setup::server_programs() } else { Ok(()) }
+}
+
 fn fmt() -> Result<()> {
     shell::run(&mut cargo(["fmt", "--all", "--check"]))?;
     // A workspace of its own, which `--all` does not reach.
@@ -107,7 +113,14 @@ fn tests() -> Result<()> {
         cargo(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
     };
     println!("$ {}", shell::shown(&command));
-    let status = command.status().context("cannot start the test runner")?;
+    let servers = servers::start_for_tests()?;
+    let status = command.envs(&servers.variables).status();
+    let skipped = servers.skipped_tests();
+    servers.finish()?;
+    let status = status.context("cannot start the test runner")?;
+    if !skipped.is_empty() {
+        println!("{} tests SKIPPED for want of a server: {}", skipped.len(), skipped.join(", "));
+    }
     if !status.success() {
         // The runner has told what failed, and its summary is the last word here too.
         std::process::exit(status.code().unwrap_or(1));

@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod layers;
 mod metadata;
+mod servers;
 mod setup;
 mod shell;
 mod soak;
@@ -29,6 +30,7 @@ usage: cargo xtask TASK
   tidy                 what rustfmt and clippy cannot see
   fuzz [SECONDS]       each fuzz target for SECONDS (10)
   bench [ARGUMENT]…    the criterion benchmarks; arguments go to criterion
+  servers start|stop   HDFS, an S3 server and Azurite on loopback, for tests; also status, env
   soak [RUNS]          unsafe code under AddressSanitizer; the kill tests with RUNS (500) kills
 ";
 
@@ -53,6 +55,7 @@ fn dispatch() -> Result<()> {
         "tidy" => tidy::run(),
         "fuzz" => fuzz::run(number(&rest, 10)?),
         "bench" => bench::run(&rest),
+        "servers" => servers::run(&rest),
         "soak" => soak::run(number(&rest, 500)?),
         "" | "help" | "-h" | "--help" => {
             print!("{USAGE}");

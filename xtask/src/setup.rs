@@ -31,6 +31,22 @@ pub(crate) fn fuzzer() -> Result<()> {
     Ok(())
 }
 
+/// What the servers of `cargo xtask servers` run on: Java, node, Python.
+pub(crate) fn server_programs() -> Result<()> {
+    if !succeeds(Command::new("java").arg("-version")) {
+        debian_package("default-jre-headless")?;
+    }
+    for (program, package) in [("node", "nodejs"), ("npm", "npm"), ("python3", "python3")] {
+        if !succeeds(Command::new(program).arg("--version")) {
+            debian_package(package)?;
+        }
+    }
+    if !succeeds(Command::new("python3").args(["-c", "import ensurepip, venv"])) {
+        debian_package("python3-venv")?;
+    }
+    Ok(())
+}
+
 /// Whether tests can run under cargo-nextest. It is not installed for that: building it takes
 /// longer than the tests do, and `cargo test` judges the same.
 pub(crate) fn has_nextest() -> bool {

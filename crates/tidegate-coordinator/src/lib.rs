@@ -96,7 +96,9 @@ pub use error::{FileFault, FileProblem, PublishError, RestoreError, SkippedCheck
 pub use event::{Action, Discarded, Event, PendingPublication};
 pub use in_flight::{IN_FLIGHT, InFlightHead, InFlightSelection, registered_in_flight};
 pub use locate::{LocatedCheckpoint, locate, locate_in};
-pub use maintain::{Abandoned, next_checkpoint_id, remove_abandoned, remove_incomplete};
+pub use maintain::{
+    Abandoned, next_checkpoint_id, remove_abandoned, remove_abandoned_data, remove_incomplete,
+};
 pub use paths::{CheckpointPaths, savepoint_name};
 pub use plan::{RestorePlan, SubtaskRestore};
 pub use publish::{publish_metadata, publish_metadata_at, publish_owned};

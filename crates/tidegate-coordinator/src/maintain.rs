@@ -1,6 +1,6 @@
 //! What a job does with its checkpoint directory before it starts. It must own the directory.
 
-use tidegate_store::{CheckpointStorage, EntryKind, StorageError, StoragePath};
+use tidegate_store::{CheckpointStorage, DataDirectory, EntryKind, StorageError, StoragePath};
 use tidegate_types::CheckpointId;
 
 use crate::{CheckpointPaths, Survey};
@@ -51,6 +51,37 @@ pub fn remove_abandoned(
     }
     abandoned.shared.sort_unstable();
     Ok(abandoned)
+}
+
+/// Deletes the job's files in the directory for its data that no complete checkpoint refers to, and
+/// gives them. The directory must be the one that belongs to the job's metadata
+/// ([`DataDirectory::of_metadata`]); otherwise as [`remove_abandoned`].
+pub fn remove_abandoned_data(
+    data: &DataDirectory,
+    paths: &CheckpointPaths,
+    survey: &Survey,
+) -> Result<Vec<StoragePath>, StorageError> {
+    if !survey.unreadable.is_empty() {
+        return Ok(Vec::new());
+    }
+    let used = survey.used_elsewhere();
+    let mut removed = Vec::new();
+    let mut directories = data.directories(&paths.job_directory())?;
+    while let Some(directory) = directories.pop() {
+        for child in data.storage().list(&directory)? {
+            let path = directory.join(&child.name)?;
+            match child.kind {
+                EntryKind::Directory => directories.push(path),
+                EntryKind::File { .. } if used.contains(&*data.uri_of(&path)) => {}
+                EntryKind::File { .. } => {
+                    data.storage().delete(&path)?;
+                    removed.push(path);
+                }
+            }
+        }
+    }
+    removed.sort_unstable();
+    Ok(removed)
 }
 
 /// The id of the first checkpoint to come: one above the highest that has left a directory, so that

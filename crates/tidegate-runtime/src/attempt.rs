@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use tidegate_coordinator::Acknowledgement;
 use tidegate_types::{CheckpointId, Subtask, TaskId};
 
 use crate::cancel::CancelSource;
@@ -20,11 +21,11 @@ const SNAPSHOT_THREADS: usize = 2;
 
 /// The running tasks of one attempt. Dropping it cancels them and waits for their end.
 pub(crate) struct Attempt {
-    // Field order is drop order: commands and cancellation go before the threads are awaited.
     tasks: Vec<RunningTask>,
     cancel: CancelSource,
     reports: Receiver<Report>,
-    _snapshots: SnapshotThreads,
+    // `None` once it has ended.
+    snapshots: Option<SnapshotThreads>,
 }
 
 struct RunningTask {
@@ -59,7 +60,7 @@ impl Attempt {
                 tasks.push(RunningTask { is_source: vertex.is_source, commands, thread });
             }
         }
-        Self { tasks, cancel: source, reports, _snapshots: snapshots }
+        Self { tasks, cancel: source, reports, snapshots: Some(snapshots) }
     }
 
     /// What the tasks report.
@@ -107,6 +108,27 @@ impl Attempt {
         self.tell_all(Command::Finish);
     }
 
+    /// Ends the tasks and their snapshots. Gives what was acknowledged and nobody has taken: if the
+    /// checkpoints are given up, its files are to be deleted.
+    pub(crate) fn end(mut self) -> Vec<Acknowledgement> {
+        self.end_threads();
+        let late = self.reports.try_iter().filter_map(|report| match report {
+            Report::Acknowledged(acknowledgement) => Some(*acknowledgement),
+            _ => None,
+        });
+        late.collect()
+    }
+
+    fn end_threads(&mut self) {
+        self.cancel.cancel();
+        let threads: Vec<_> = self.tasks.drain(..).filter_map(|task| task.thread).collect();
+        for thread in threads {
+            // Panics were caught inside and reported.
+            let _ = thread.join();
+        }
+        self.snapshots = None;
+    }
+
     fn tell_sources(&self, command: Command) {
         for task in self.tasks.iter().filter(|task| task.is_source) {
             // A task that has ended has reported why; the report is on its way.
@@ -123,12 +145,7 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.cancel.cancel();
-        let threads: Vec<_> = self.tasks.drain(..).filter_map(|task| task.thread).collect();
-        for thread in threads {
-            // Panics were caught inside and reported.
-            let _ = thread.join();
-        }
+        self.end_threads();
     }
 }
 

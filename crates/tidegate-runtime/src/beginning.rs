@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tidegate_coordinator::{
     CheckpointPaths, Coordinator, JobInfo, LocatedCheckpoint, RestorePlan, Survey, Topology,
-    next_checkpoint_id, remove_abandoned, survey,
+    next_checkpoint_id, remove_abandoned, remove_abandoned_data, survey,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
+use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, StorageRegistry};
 use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 use crate::claimed::RestoredFrom;
@@ -49,6 +49,7 @@ impl Beginning {
     pub(crate) fn prepare(
         name: &str,
         config: &JobConfig,
+        registry: &StorageRegistry,
         options: &RunOptions,
         topology: &Topology,
         check_inputs: CheckInputs<'_>,
@@ -62,7 +63,7 @@ impl Beginning {
         // After a crash what was asked for at first counts only if the run took no checkpoint since,
         // and that shows in the directory.
         let asked = options.restore_path.as_deref().filter(|_| recovery.is_none());
-        let asked = asked.map(|path| find(path, &check)).transpose()?;
+        let asked = asked.map(|path| find(registry, path, &check)).transpose()?;
         if recovery.is_none() {
             check_inputs(asked.as_ref().map(|located| &*located.metadata))?;
         }
@@ -72,9 +73,9 @@ impl Beginning {
             (None, None) => new_job_id(),
         };
         let before = earlier_attempt(recovery, asked.as_ref());
-        let place = take_place(name, job, before, config, options)?;
+        let place = take_place(name, job, before, config, registry, options)?;
         let CheckpointPlace { storage, paths, .. } = &place;
-        let mut survey = survey(storage, paths, recovery.map(RunRecovery::since))?;
+        let mut survey = survey(registry, storage, paths, recovery.map(RunRecovery::since))?;
         // Before anything is removed, so that no number is given twice.
         let next = next_checkpoint_id(&**storage, paths)?;
         let restored = match recovery {
@@ -88,7 +89,7 @@ impl Beginning {
                     Some(own) => Some(own),
                     None => {
                         let asked = options.restore_path.as_deref();
-                        asked.map(|path| find(path, &check)).transpose()?
+                        asked.map(|path| find(registry, path, &check)).transpose()?
                     }
                 }
             }
@@ -148,10 +149,11 @@ impl Beginning {
 }
 
 fn find(
+    registry: &StorageRegistry,
     path: &str,
     check: &dyn Fn(&LocatedCheckpoint) -> Result<(), JobError>,
 ) -> Result<LocatedCheckpoint, JobError> {
-    let located = restore_progress::locate_and_verify(path)?;
+    let located = restore_progress::locate_and_verify(registry, path)?;
     check(&located)?;
     Ok(located)
 }
@@ -163,11 +165,14 @@ fn tidy(place: &CheckpointPlace, survey: &Survey) -> Result<(), JobError> {
     // What the tasks of an earlier process kept for themselves: of no use to anybody.
     place.storage.delete_directory(&place.paths.task_owned())?;
     let abandoned = remove_abandoned(&*place.storage, &place.paths, survey)?;
-    if !abandoned.checkpoints.is_empty() || !abandoned.shared.is_empty() {
+    let data = place.data.as_ref();
+    let data = data.map(|data| remove_abandoned_data(data, &place.paths, survey)).transpose()?;
+    let (checkpoints, shared) = (abandoned.checkpoints.len(), abandoned.shared.len());
+    let data = data.map_or(0, |files| files.len());
+    if checkpoints + shared + data > 0 {
         tracing::info!(
-            "removed what crashed attempts left: {} incomplete checkpoints, {} shared files",
-            abandoned.checkpoints.len(),
-            abandoned.shared.len()
+            "removed what crashed attempts left: {checkpoints} incomplete checkpoints, {} files",
+            shared + data
         );
     }
     Ok(())
@@ -186,10 +191,11 @@ fn take_place(
     job: JobId,
     before: AttemptId,
     config: &JobConfig,
+    registry: &StorageRegistry,
     options: &RunOptions,
 ) -> Result<CheckpointPlace, JobError> {
-    let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
-        Some(uri) => storage_for_uri(uri)?,
+    let storage: Arc<dyn CheckpointStorage> = match config.metadata_dir() {
+        Some(uri) => registry.open(&uri)?,
         None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
         None => {
             if config.interval.is_some() {
@@ -212,7 +218,8 @@ fn take_place(
     if let Some(former) = ownership.superseded() {
         tracing::warn!("{}/{directory} is taken over from {former}", storage.uri());
     }
-    Ok(CheckpointPlace { storage, paths, ownership })
+    let data = config.data_directory(registry, &*storage)?;
+    Ok(CheckpointPlace { registry: registry.clone(), storage, data, paths, ownership })
 }
 
 fn new_job_id() -> JobId {

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::{Receiver, after, never};
 use crossbeam::select;
 use tidegate_coordinator::{
-    Action, Coordinator, Discarded, Event, FailureReason, JobStatus, PendingPublication,
-    PublishError, discard, discard_at, publish_metadata_at, publish_owned,
+    Acknowledgement, Action, Coordinator, Discarded, Event, FailureReason, JobStatus,
+    PendingPublication, PublishError, discard, discard_at, publish_metadata_at, publish_owned,
 };
 use tidegate_types::{Barrier, CheckpointId, SnapshotKind, Subtask, TaskId};
 
@@ -68,6 +68,8 @@ pub(crate) struct Driver {
     pub(crate) savepoints: Savepoints,
     /// What the job goes on from, if it does.
     pub(crate) restored: Option<RestoredFrom>,
+    /// What tasks had acknowledged when their attempt ended.
+    pub(crate) late: Vec<Acknowledgement>,
 }
 
 /// What is known of the running attempt.
@@ -155,11 +157,19 @@ impl Driver {
         self.handle(event, None, &mut Progress::default());
     }
 
+    /// Tells the coordinator, which has given up the checkpoints under way, what belongs to them.
+    pub(crate) fn tell_late(&mut self) {
+        for acknowledgement in std::mem::take(&mut self.late) {
+            self.tell(Event::Acknowledged(acknowledgement));
+        }
+    }
+
     /// The job has ended: deletes what the retention rules do not keep.
     pub(crate) fn job_ended(&mut self, status: JobStatus) {
         // First, so that a checkpoint that is about to be complete counts, and is not left behind.
         self.drain(StorageThread::is_publishing);
         self.tell(Event::JobEnded(status));
+        self.tell_late();
         self.drain(|storage| !storage.is_idle());
         self.savepoints.close();
     }
@@ -310,7 +320,7 @@ impl Driver {
         let place = Arc::clone(&self.place);
         let savepoint = self.savepoints.place(publication.checkpoint());
         self.storage.publish(Box::new(move || {
-            let CheckpointPlace { storage, paths, ownership } = &*place;
+            let CheckpointPlace { storage, paths, ownership, .. } = &*place;
             let (checkpoint, metadata) = (publication.checkpoint(), publication.metadata());
             let outcome = match savepoint {
                 // Its directory is nobody else's; but who has lost the job says nothing more of it.
@@ -338,16 +348,16 @@ impl Driver {
         let restored = self.restored.as_ref();
         let foreign = discarded.checkpoint.and_then(|id| restored?.foreign(id));
         self.storage.delete(Box::new(move || {
-            let CheckpointPlace { storage, paths, ownership } = &*place;
+            let CheckpointPlace { registry, storage, paths, ownership, .. } = &*place;
             // Who has taken the directory over numbers his checkpoints far above ours, so that
             // nothing of his is hit even if that happens right after this question.
             ownership.check()?;
             if let Some(savepoint) = &savepoint {
-                discard_at(&*savepoint.storage, &savepoint.directory, &discarded)
+                discard_at(registry, &*savepoint.storage, &savepoint.directory, &discarded)
             } else if let Some(foreign) = &foreign {
                 foreign.discard(&discarded)
             } else {
-                discard(&**storage, paths, &discarded)
+                discard(registry, &**storage, paths, &discarded)
             }
         }));
     }
@@ -364,6 +374,7 @@ mod tests {
     };
     use tidegate_store::{
         MemoryStorage, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath,
+        StorageRegistry,
     };
     use tidegate_types::{
         AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism,
@@ -414,6 +425,8 @@ mod tests {
         let mut driver = Driver {
             coordinator,
             place: Arc::new(CheckpointPlace {
+                registry: StorageRegistry::local(),
+                data: None,
                 storage: Arc::new(MemoryStorage::new()),
                 paths: CheckpointPaths::of_job(job_id),
                 ownership: Box::new(Hung(hangs)),
@@ -423,8 +436,9 @@ mod tests {
             stops,
             status: Arc::new(StatusBoard::new(started)),
             patience: Duration::from_millis(30),
-            savepoints: Savepoints::new(job_id, None),
+            savepoints: Savepoints::new(job_id, StorageRegistry::local(), None),
             restored: None,
+            late: Vec::new(),
         };
         // A millisecond after its start, a checkpoint is due.
         while driver.coordinator.pending().count() == 0 {

@@ -46,7 +46,11 @@ impl ExitStatus {
             | JobError::Parallelism { .. }
             | JobError::NoCheckpointDirectory
             | JobError::Backend { .. }
-            | JobError::Storage(StorageError::InvalidUri { .. })
+            | JobError::Storage(
+                StorageError::InvalidUri { .. }
+                | StorageError::UnknownScheme { .. }
+                | StorageError::PasswordInUri { .. },
+            )
             | JobError::Connect(ConnectError::InputMissing { .. }) => Self::Usage,
             JobError::Restore(_)
             | JobError::Committables { .. }

@@ -10,7 +10,7 @@ use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopo
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
-use tidegate_store::storage_for_uri;
+use tidegate_store::StorageRegistry;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
@@ -57,6 +57,7 @@ impl JobRun {
         name: &str,
         job: Job,
         config: &JobConfig,
+        registry: &StorageRegistry,
         options: &RunOptions,
         stops: Receiver<Stop>,
         status: Arc<StatusBoard>,
@@ -71,7 +72,8 @@ impl JobRun {
             let mut anew = graph.inputs.iter().filter(|input| begins_anew(&input.uid));
             Ok(anew.try_for_each(|input| (input.check)())?)
         };
-        let beginning = Beginning::prepare(name, config, options, &topology, &check_inputs)?;
+        let beginning =
+            Beginning::prepare(name, config, registry, options, &topology, &check_inputs)?;
         let job = beginning.info.job_id;
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
@@ -81,7 +83,7 @@ impl JobRun {
         let storage = StorageThread::start();
         let started = Instant::now();
         let patience = PATIENCE;
-        let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
+        let savepoints = Savepoints::new(job, registry.clone(), config.savepoints_dir.clone());
         let driver = Driver {
             coordinator,
             place,
@@ -92,6 +94,7 @@ impl JobRun {
             patience,
             savepoints,
             restored,
+            late: Vec::new(),
         };
         Ok(Self {
             name: name.to_owned(),
@@ -200,6 +203,7 @@ impl JobRun {
     fn next_attempt(&mut self) {
         self.attempt = self.attempt.next();
         self.driver.tell(Event::TasksRestarted { attempt: self.attempt });
+        self.driver.tell_late();
     }
 
     fn run_attempt(&mut self) -> Result<AttemptEnd, JobError> {
@@ -238,7 +242,9 @@ impl JobRun {
         let attempt = Attempt::start(&self.graph, &shared);
         self.driver.status.restarted(self.earlier_restarts.saturating_add(self.backoff.restarts()));
         self.driver.status.state(JobState::Running);
-        Ok(self.driver.run(&attempt))
+        let end = self.driver.run(&attempt);
+        self.driver.late = attempt.end();
+        Ok(end)
     }
 
     /// The newest completed checkpoint of this run, or what the run itself began with; and whether
@@ -261,7 +267,8 @@ impl JobRun {
             // Any other savepoint is its owner's, who may have deleted it already.
             if completed.kind() != SnapshotKind::Savepoint {
                 let directory = place.paths.checkpoint(checkpoint);
-                let resolver = FileResolver::new(Arc::clone(&place.storage), directory);
+                let (registry, storage) = (place.registry.clone(), Arc::clone(&place.storage));
+                let resolver = FileResolver::new(registry, storage, directory);
                 return Some((metadata, resolver, true));
             }
         }
@@ -335,21 +342,29 @@ fn state_backend(
     config: &JobConfig,
     place: &CheckpointPlace,
 ) -> Result<Arc<dyn StateBackend>, JobError> {
-    let CheckpointPlace { storage, paths, .. } = place;
+    let CheckpointPlace { registry, storage, data, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
         Backend::Fs => {
-            let backend = match &config.fs_checkpoint_dir {
-                Some(uri) => {
-                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
-                    FsStateBackend::new(uri)?
+            let mut working = paths.task_owned();
+            let backend = match data {
+                Some(data) => {
+                    working = data.fixed_place(&working)?;
+                    if data.storage().local_path(&working).is_some() {
+                        data.storage().delete_directory(&working)?;
+                    }
+                    FsStateBackend::in_data_directory(data.clone())
                 }
                 None => FsStateBackend::in_checkpoint_directory(),
             };
             let backend = backend.with_config(config.fs());
-            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+            let backend = match registry.cache() {
+                Some(cache) => backend.with_cache(Arc::clone(cache)),
+                None => backend,
+            };
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), working)))
         }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
+use tidegate_types::Digest;
+
 use crate::OwnerInfo;
 
 /// A storage operation that failed.
@@ -25,6 +27,23 @@ pub enum StorageError {
         uri: Box<str>,
         /// What is accepted, for people to read.
         available: &'static str,
+    },
+    /// No store of this program has the URI's scheme.
+    #[error("{uri}: {advice}")]
+    UnknownScheme {
+        /// The URI that was given.
+        uri: Box<str>,
+        /// What is lacking, and what to do.
+        advice: Box<str>,
+    },
+    /// A URI carries a password, which would be written into checkpoints and logs with it.
+    #[error(
+        "a {scheme}:// URI holds a password: put credentials into the configuration or the \
+         environment"
+    )]
+    PasswordInUri {
+        /// Its scheme.
+        scheme: Box<str>,
     },
     /// There is no such file.
     #[error("{path} does not exist")]
@@ -83,6 +102,26 @@ pub enum StorageError {
         length: u64,
         /// What was accepted, in bytes.
         limit: u64,
+    },
+    /// A file is not as long as what refers to it says.
+    #[error("{path} has {found} bytes, {expected} were written")]
+    OtherLength {
+        /// The file.
+        path: Box<str>,
+        /// As it was written, in bytes.
+        expected: u64,
+        /// As it is, in bytes.
+        found: u64,
+    },
+    /// A file does not have the content that what refers to it says.
+    #[error("{path} is damaged: its digest is {found}, {expected} was written")]
+    OtherContent {
+        /// The file.
+        path: Box<str>,
+        /// Of what was written.
+        expected: Digest,
+        /// Of what is there.
+        found: Digest,
     },
     /// Another living process, or another job of this one, owns the directory.
     #[error(

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use self::disk::Disk;
-use self::reader::FsReader;
+pub(crate) use self::reader::FsReader;
 use self::writer::FsWriter;
 use crate::{
     CheckpointStorage, DeleteOutcome, Determinacy, Entry, EntryKind, LinkOutcome, Operation,

@@ -29,23 +29,31 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod data;
 mod error;
 mod fs;
 mod memory;
 mod owner;
 mod path;
+mod registry;
+mod settings;
 mod storage;
 mod uri;
 
+pub use cache::{FileCache, WorkingDirectory};
+pub use data::{DataDirectory, EntropyMarker};
 pub use error::{Determinacy, Operation, StorageError};
 pub use fs::FsStorage;
 pub use memory::MemoryStorage;
 pub use owner::{OwnerInfo, Ownership};
 pub use path::StoragePath;
+pub use registry::{StorageFactory, StorageRegistry, storage_for_uri};
+pub use settings::StorageSettings;
 pub use storage::{
     CheckpointStorage, DeleteOutcome, Entry, EntryKind, FinishedFile, LinkOutcome, PublishOutcome,
     StateReader, StateWriter,
 };
-pub use uri::storage_for_uri;
+pub use uri::{local_path_of, shown_uri};

@@ -57,7 +57,9 @@ impl OwnerInfo {
         }
     }
 
-    pub(crate) fn to_text(&self) -> String {
+    /// The text in which stores keep it: five lines, each ended by a line feed.
+    #[must_use]
+    pub fn to_text(&self) -> String {
         format!(
             "host: {}\nprocess: {}\njob: {}\nattempt: {}\nstarted: {}\n",
             one_line(&self.host),
@@ -68,8 +70,10 @@ impl OwnerInfo {
         )
     }
 
-    /// `None` for a text that is not whole, as that of an owner who is just writing it.
-    pub(crate) fn from_text(text: &str) -> Option<Self> {
+    /// The owner of this text. `None` for a text that is not whole, as that of an owner who is just
+    /// writing it.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix(": ");
         Some(Self {
@@ -81,8 +85,9 @@ impl OwnerInfo {
         })
     }
 
-    // The directory is owned, and that is certain; by whom could not be read.
-    pub(crate) fn unknown() -> Self {
+    /// Stands for an owner who certainly is, but whose text could not be read.
+    #[must_use]
+    pub fn unknown() -> Self {
         Self {
             host: "unknown".to_owned(),
             process_id: 0,

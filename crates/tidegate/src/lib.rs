@@ -41,7 +41,7 @@ pub use tidegate_connect::{
 };
 pub use tidegate_runtime::{
     Data, Emitter, ExitStatus, Job, JobError, KeyedProcess, KeyedStream, ProcessContext,
-    SourceBuilder, StateSetup, Stream, TaskError, Timer, UserError, run,
+    SourceBuilder, StateSetup, Stream, TaskError, Timer, UserError, run_with_stores,
 };
 pub use tidegate_state::{
     AggregateFunction, AggregatingState, AggregatingStateDescriptor, KeyedState, ListState,
@@ -49,7 +49,33 @@ pub use tidegate_state::{
     StateError, StateTtlConfig, StateValue, StateVisibility, UpdateType, ValueRef, ValueState,
     ValueStateDescriptor,
 };
+pub use tidegate_store::StorageFactory;
 pub use tidegate_types::{Parallelism, StateKey};
+
+/// Runs a job from the `main` function of its program and gives the exit status to return.
+///
+/// `build` makes the job's graph. Configuration comes from `tidegate.yaml`, and from `tidegate run`
+/// if it started the program; alone, the program behaves the same. SIGINT cancels the job, SIGTERM
+/// suspends it (its checkpoints are kept). Failures are told on standard error.
+///
+/// Checkpoints and savepoints go to the local file system and to the [`stores`] that this crate is
+/// built with. [`run_with_stores`] takes others.
+pub fn run(
+    name: &str,
+    build: impl FnOnce(&Job) -> Result<(), UserError>,
+) -> std::process::ExitCode {
+    run_with_stores(name, stores(), build)
+}
+
+/// The stores of the features that this crate is built with: `hdfs`, `s3`, `gcs`, `azure`.
+pub fn stores() -> Vec<std::sync::Arc<dyn StorageFactory>> {
+    vec![
+        #[cfg(feature = "hdfs")]
+        std::sync::Arc::new(tidegate_store_hdfs::HdfsFactory::default()),
+        #[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+        std::sync::Arc::new(tidegate_store_object::ObjectFactory::default()),
+    ]
+}
 
 /// Compiles the examples of the README.
 #[cfg(doctest)]

@@ -51,3 +51,38 @@ fn a_bad_value_is_shown_and_told() {
     );
     assert!(error.contains("-D: parallelism.default: \"none\" is not accepted"), "{error}");
 }
+
+// Wherever settings are shown, and whatever goes wrong with them.
+#[test]
+fn secrets_are_shown_nowhere() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("conf")).unwrap();
+    let yaml = "s3:\n  secret-key: hush-file\n  access-key: name\n  endpoint: http://127.0.0.1:1\n\
+                fs.azure.account.key.x.blob.core.windows.net: hush-azure\n";
+    fs::write(place.path().join("conf/tidegate.yaml"), yaml).unwrap();
+    let over = ["-D", "s3.session-token=hush-flag"];
+    let mut told = String::new();
+    for command in [
+        &["config"][..],
+        &["config", "--json"],
+        &["inspect", "s3://bucket/x/_metadata/", "-D", "s3.retry-timeout=100ms"],
+        &["inspect", "s3://user:hush-uri@bucket/x"],
+        &["savepoint", "--dispose", "s3://user:hush-uri@bucket/x"],
+        &["run", "-s", "s3://user:hush-uri@bucket/x", "/bin/true"],
+        &["config", "-D", "s3.secretkey=hush-unknown"],
+        &["config", "-D", "state.savepoints.dir=s3://user:hush-dir@bucket"],
+    ] {
+        // Before the program of `run`, whose arguments the rest would be.
+        let all = [&command[..1], &over, &command[1..]].concat();
+        let (_, out, error) = place.outcome(&all);
+        told.push_str(&format!("{all:?}:\n{out}{error}\n"));
+    }
+    let shown: Vec<_> = told.lines().filter(|line| !line.starts_with('[')).collect();
+    let leaks: Vec<_> = shown.iter().filter(|line| line.contains("hush")).collect();
+    assert_eq!(leaks, Vec::<&&str>::new());
+    for expected in
+        ["s3.secret-key", "******", "http://127.0.0.1:1", "a s3:// URI holds a password"]
+    {
+        assert!(told.contains(expected), "{expected}: {told}");
+    }
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::input::{Random, count_words, write_input};
 use crate::job::{Job, Outcome};
-use crate::{committed_lines, compare, seeds};
+use crate::local;
+use crate::output::{committed_lines, compare};
+use crate::seeds::seeds;
 
 /// What became of one run.
 #[derive(Default)]
@@ -42,7 +44,7 @@ fn run_under_back_pressure(seed: u64, plan: &Plan) -> Run {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, 40, "");
+    let mut job = Job::new(local(&directory), directory.path(), &input, 40, "");
     job.settings = plan.settings.iter().map(|setting| (*setting).to_owned()).collect();
     job.output_delay_us = random.within(50..=200);
     job.rate = plan.rate;
@@ -53,7 +55,7 @@ fn run_under_back_pressure(seed: u64, plan: &Plan) -> Run {
             Outcome::Killed { resumed } => run.resumes += u64::from(resumed),
             Outcome::Finished => break,
         }
-        run.in_flight += u64::from(job.newest_in_flight() > 0);
+        run.in_flight += u64::from(newest_in_flight(&job) > 0);
         if plan.rescale {
             job.parallelism = [1, 2, 3][usize::try_from(random.within(0..=2)).unwrap()];
         }
@@ -69,6 +71,15 @@ fn run_under_back_pressure(seed: u64, plan: &Plan) -> Run {
     let counted = |lines: &std::collections::BTreeMap<String, usize>| lines.values().sum::<usize>();
     run.lines_too_many = counted(&found) - counted(&expected);
     run
+}
+
+/// The bytes of the records in flight in the newest checkpoint.
+fn newest_in_flight(job: &Job) -> u64 {
+    let metadata = job.newest_metadata();
+    let operators = metadata.iter().flat_map(|metadata| &metadata.operators);
+    let subtasks = operators.flat_map(|operator| &operator.subtasks);
+    let channels = subtasks.flat_map(|(_, state)| &state.channels);
+    channels.map(|channel| channel.records.length()).sum()
 }
 
 fn all(default_runs: u64, salt: u64, plan: &Plan) -> Run {

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tidegate_meta::CheckpointMetadata;
+use tidegate_store::{CheckpointStorage, StorageError, StoragePath};
 
 use crate::programs::programs;
 
@@ -12,7 +16,7 @@ const OWNED: i32 = 4;
 pub(crate) struct Job {
     input: PathBuf,
     pub(crate) output: PathBuf,
-    checkpoints: PathBuf,
+    checkpoints: Arc<dyn CheckpointStorage>,
     configuration: PathBuf,
     log: PathBuf,
     pub(crate) rate: Option<u64>,
@@ -31,15 +35,20 @@ pub(crate) enum Outcome {
 }
 
 impl Job {
-    pub(crate) fn new(directory: &Path, input: &Path, interval_ms: u64, settings: &str) -> Self {
-        let checkpoints = directory.join("checkpoints");
+    pub(crate) fn new(
+        checkpoints: Arc<dyn CheckpointStorage>,
+        directory: &Path,
+        input: &Path,
+        interval_ms: u64,
+        settings: &str,
+    ) -> Self {
         let configuration = directory.join("conf");
         std::fs::create_dir_all(&configuration).unwrap();
         let yaml = format!(
-            "state.checkpoints.dir: file://{}\nparallelism.default: 2\n\
+            "state.checkpoints.dir: {}\nparallelism.default: 2\n\
              execution.checkpointing:\n  interval: {interval_ms} ms\n  \
              externalized-checkpoint-retention: RETAIN_ON_CANCELLATION\n{settings}",
-            checkpoints.display()
+            checkpoints.uri()
         );
         std::fs::write(configuration.join("tidegate.yaml"), yaml).unwrap();
         Self {
@@ -113,16 +122,46 @@ impl Job {
 
     /// The job's directory, once there is a completed checkpoint in it. A run that was killed
     /// before its first checkpoint left nothing to resume from; the job then starts anew.
-    fn resumable(&self) -> Option<PathBuf> {
-        let jobs = std::fs::read_dir(&self.checkpoints).ok()?;
-        let jobs: Vec<PathBuf> = jobs.map(|job| job.unwrap().path()).collect();
-        let complete = |job: &PathBuf| {
-            let mut checkpoints = std::fs::read_dir(job).ok().into_iter().flatten();
-            checkpoints.any(|entry| entry.unwrap().path().join("_metadata").exists())
-        };
+    pub(crate) fn resumable(&self) -> Option<StoragePath> {
+        let jobs = self.children(&StoragePath::root());
+        let complete = |job: &StoragePath| self.newest(job).is_some();
         let mut resumable: Vec<_> = jobs.into_iter().filter(complete).collect();
         assert!(resumable.len() <= 1, "one job, one directory: {resumable:?}");
         resumable.pop()
+    }
+
+    fn children(&self, directory: &StoragePath) -> Vec<StoragePath> {
+        let children = self.checkpoints.list(directory).unwrap();
+        children.iter().map(|child| directory.join(&child.name).unwrap()).collect()
+    }
+
+    /// The directory of the newest completed checkpoint.
+    fn newest(&self, job: &StoragePath) -> Option<StoragePath> {
+        let number =
+            |path: &StoragePath| path.file_name()?.strip_prefix("chk-")?.parse::<u64>().ok();
+        let mut checkpoints: Vec<_> = self.children(job);
+        checkpoints.retain(|path| number(path).is_some());
+        checkpoints.sort_by_key(number);
+        let is_complete = |path: &StoragePath| {
+            self.checkpoints.list(path).unwrap().iter().any(|child| child.name == "_metadata")
+        };
+        checkpoints.into_iter().rev().find(is_complete)
+    }
+
+    /// What the newest completed checkpoint holds.
+    pub(crate) fn newest_metadata(&self) -> Option<CheckpointMetadata> {
+        loop {
+            let newest = self.newest(&self.resumable()?)?.join("_metadata").unwrap();
+            match self.checkpoints.open(&newest).and_then(|reader| reader.read_all(1 << 20)) {
+                Ok(bytes) => {
+                    let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap();
+                    return Some(metadata.to_metadata());
+                }
+                // A newer one has taken its place since.
+                Err(StorageError::Missing { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// Whether a job that has no checkpoint is one that came to its end: it deletes them as the last
@@ -133,28 +172,14 @@ impl Job {
         output.flatten().any(|entry| !entry.file_name().to_string_lossy().starts_with('.'))
     }
 
-    /// The bytes of the records in flight in the newest checkpoint.
-    pub(crate) fn newest_in_flight(&self) -> u64 {
-        let Some(job) = self.resumable() else { return 0 };
-        let checkpoints = std::fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
-        let number = |path: &PathBuf| path.to_str()?.rsplit_once("chk-")?.1.parse::<u64>().ok();
-        let complete = checkpoints.filter(|path| path.join("_metadata").exists());
-        let newest = complete.max_by_key(number).expect("a completed checkpoint");
-        let bytes = std::fs::read(newest.join("_metadata")).unwrap();
-        let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata();
-        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
-        let channels = subtasks.flat_map(|(_, state)| &state.channels);
-        channels.map(|channel| channel.records.length()).sum()
-    }
-
-    fn start(&self, resume: Option<PathBuf>) -> Child {
+    pub(crate) fn start(&self, resume: Option<StoragePath>) -> Child {
         let mut command = Command::new(programs().join("tidegate"));
         command.arg("run").arg("-p").arg(self.parallelism.to_string()).args(&self.options);
         for setting in &self.settings {
             command.arg("-D").arg(setting);
         }
         if let Some(path) = resume {
-            command.arg("-s").arg(path);
+            command.arg("-s").arg(format!("{}/{path}", self.checkpoints.uri()));
         }
         command.arg(programs().join("wordcount"));
         self.spawn(command)
@@ -173,7 +198,7 @@ impl Job {
         let log = std::fs::File::options().create(true).append(true).open(&self.log).unwrap();
         command
             .env("TIDEGATE_CONF_DIR", &self.configuration)
-            .env("TIDEGATE_RUNTIME_DIR", self.configuration.join("run"))
+            .env("TIDEGATE_RUNTIME_DIR", self.runtime_directory())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -181,7 +206,11 @@ impl Job {
             .unwrap()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn runtime_directory(&self) -> PathBuf {
+        self.configuration.join("run")
+    }
+
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 }

@@ -8,29 +8,22 @@
 mod alignment;
 mod input;
 mod job;
+mod output;
 #[path = "../common/programs.rs"]
 mod programs;
 mod rescale;
+mod seeds;
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tempfile::TempDir;
+use tidegate_store::{CheckpointStorage, FsStorage};
 
 use crate::input::{Random, count_words, write_input};
 use crate::job::{Job, Outcome};
-
-fn runs(default: u64) -> u64 {
-    std::env::var("TIDEGATE_KILL_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
-}
-
-fn seeds(default_runs: u64, salt: u64) -> Vec<u64> {
-    if let Some(seed) = std::env::var("TIDEGATE_SEED").ok().and_then(|n| n.parse().ok()) {
-        return vec![seed];
-    }
-    let base = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let base = u64::from(base.subsec_nanos()) ^ (base.as_secs() << 20) ^ (salt << 50);
-    (0..runs(default_runs)).map(|run| base.wrapping_add(run)).collect()
-}
+use crate::output::{committed_lines, compare};
+use crate::seeds::seeds;
 
 /// What one storm does: how long a started job lives, and how often it is killed.
 struct Storm {
@@ -49,6 +42,11 @@ const BUSY: &str = "state.checkpoints.num-retained: 3\n\
 const WHOLE: &str = "state.backend.incremental: false\nstate.checkpoints.num-retained: 2\n";
 const MEMORY: &str = "state.backend.type: memory\n";
 
+/// The checkpoints' place.
+fn local(directory: &TempDir) -> Arc<dyn CheckpointStorage> {
+    Arc::new(FsStorage::open(&directory.path().join("checkpoints")).unwrap())
+}
+
 fn storm(seed: u64, storm: &Storm) {
     println!("TIDEGATE_SEED={seed}");
     let mut random = Random::new(seed);
@@ -56,7 +54,8 @@ fn storm(seed: u64, storm: &Storm) {
     let input = directory.path().join("input");
     write_input(&input, &mut random);
     let expected = count_words(&input);
-    let mut job = Job::new(directory.path(), &input, storm.interval_ms, storm.settings);
+    let mut job =
+        Job::new(local(&directory), directory.path(), &input, storm.interval_ms, storm.settings);
     // About two seconds of work, so that most kills hit a running job.
     job.rate = Some(2_000);
     let mut resumed = 0;
@@ -71,41 +70,6 @@ fn storm(seed: u64, storm: &Storm) {
     job.rate = None;
     job.run_to_the_end();
     compare(&expected, &committed_lines(&job.output), seed, resumed);
-}
-
-fn committed_lines(output: &Path) -> BTreeMap<String, usize> {
-    let mut lines = BTreeMap::new();
-    for entry in std::fs::read_dir(output).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        let text = std::fs::read_to_string(entry.path()).unwrap();
-        assert!(text.ends_with('\n'), "{} is cut off", entry.path().display());
-        for line in text.lines() {
-            *lines.entry(line.to_owned()).or_default() += 1;
-        }
-    }
-    lines
-}
-
-fn compare(
-    expected: &BTreeMap<String, usize>,
-    found: &BTreeMap<String, usize>,
-    seed: u64,
-    resumed: usize,
-) {
-    let missing: Vec<_> = expected.keys().filter(|line| !found.contains_key(*line)).collect();
-    let extra: Vec<_> = found.iter().filter(|(line, n)| expected.get(*line) != Some(n)).collect();
-    assert!(
-        missing.is_empty() && extra.is_empty(),
-        "seed {seed}, {resumed} resumes: {} lines missing, such as {:?}; {} lines too many, such \
-         as {:?}",
-        missing.len(),
-        missing.first(),
-        extra.len(),
-        extra.first(),
-    );
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use crate::BUSY;
 use crate::input::{Random, count_words, write_input};
 use crate::job::{Job, Outcome};
-use crate::{BUSY, committed_lines, compare, seeds};
+use crate::local;
+use crate::output::{committed_lines, compare};
+use crate::seeds::seeds;
 
 fn choose(job: &mut Job, random: &mut Random) {
     job.parallelism = u16::try_from(random.within(1..=5)).unwrap();
@@ -23,7 +26,8 @@ fn storm(seed: u64) {
     // Native checkpoints of either backend.
     let backends = ["state.backend.type: fs\n", "state.backend.type: memory\n", BUSY];
     let settings = backends[usize::try_from(random.within(0..=2)).unwrap()];
-    let mut job = Job::new(directory.path(), &input, random.within(10..=60), settings);
+    let mut job =
+        Job::new(local(&directory), directory.path(), &input, random.within(10..=60), settings);
     job.rate = Some(2_000);
     let mut resumed = 0;
     for _ in 0..random.within(3..=6) {

@@ -1,8 +1,11 @@
 //! Whole jobs in this process: checkpoints after some sources have ended, and what is told of
 //! checkpoints that overtake records.
 
+mod far;
+mod remote;
+
 use std::collections::BTreeMap;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,7 +49,9 @@ fn start(job: Job, config: &JobConfig, restore: Option<String>) -> (JobRun, Send
     let options = RunOptions { restore_path: restore, ..RunOptions::default() };
     let (stop, stops) = unbounded();
     let status = Arc::new(StatusBoard::new(Instant::now()));
-    let run = JobRun::prepare("test", job, config, &options, stops, status).unwrap();
+    let run =
+        JobRun::prepare("test", job, config, &StorageRegistry::local(), &options, stops, status)
+            .unwrap();
     (run, stop)
 }
 
@@ -56,7 +61,8 @@ fn run_until(
     stop: &Sender<Stop>,
     wished: fn(&CheckpointMetadata) -> bool,
 ) -> JobRun {
-    let directory = run.checkpoint_uri().strip_prefix("file://").unwrap().to_owned();
+    // The store of a test over a network has the path as its last part, too.
+    let directory = run.checkpoint_uri().split_once("://").unwrap().1.to_owned();
     let earlier = newest(Path::new(&directory)).map(|metadata| metadata.checkpoint);
     let found =
         |metadata: CheckpointMetadata| Some(metadata.checkpoint) > earlier && wished(&metadata);

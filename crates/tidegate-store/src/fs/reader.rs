@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use super::disk::{determinate, shown};
 use crate::{Operation, StateReader, StorageError};
 
-pub(super) struct FsReader {
+pub(crate) struct FsReader {
     path: PathBuf,
     file: File,
     length: u64,
 }
 
 impl FsReader {
-    pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, StorageError> {
         let failed = |error| determinate(Operation::Read, path, error);
         let file = File::open(path).map_err(failed)?;
         let metadata = file.metadata().map_err(failed)?;

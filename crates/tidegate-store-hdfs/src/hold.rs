@@ -1,0 +1,409 @@
+//! Ownership of a directory, and the fence against an owner who does not know yet that he has lost it.
+//!
+//! `{directory}/.owner/{id}/` is the owner's: the id is new with every hold, and in it lie his mark
+//! (`mark-{n}`, who he is) and the files that he is about to publish. What must hold:
+//!
+//! - **There is one `.owner`.** A new owner prepares `.new-{id}/{id}/` and renames `.new-{id}` to
+//!   `.owner`, which the NameNode refuses while there is one. Nobody ever renames or deletes an
+//!   `.owner` that is not empty: what is deleted is `.owner/{id}`, of that one owner and no other's,
+//!   then `.owner` if it is empty.
+//! - **What is published comes out of `.owner/{id}/`**, by a rename. Whoever takes the directory over
+//!   deletes that first, so:
+//!
+//! 1. A writes the metadata under a temporary name in `.owner/{a}/`.
+//! 2. A finds that the directory is still his, and is stopped.
+//! 3. B deletes `.owner/{a}/`, with the file, and puts up his own `.owner/{b}/`.
+//! 4. A goes on, and renames the file: the NameNode knows no such file. Nor can A write a new one, since
+//!    a file is created there only in a directory that exists.
+//!
+//! - **An owner who lives shows it**: he renames his mark every few seconds, to the next number. The
+//!   time of that is the NameNode's, the only clock that counts. Safety does not hang on it: whoever
+//!   is taken for dead and is not, is fenced like any other.
+
+use std::fmt;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use hdfs_native::Client;
+use tidegate_store::{
+    Determinacy, Operation, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath,
+};
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::failure::{Failure, Kind};
+use crate::life::{Life, Process};
+use crate::path;
+use crate::place::{self, Placed};
+
+const OWNER: &str = ".owner";
+const NEW: &str = ".new-";
+const MARK: &str = "mark-";
+
+/// How often an owner shows that he lives.
+const BEAT: Duration = Duration::from_secs(2);
+/// An owner of whom nothing was seen for so long is dead.
+const LEASE: Duration = Duration::from_secs(15);
+/// How often the directory is looked at again when somebody else was faster. Each time means that
+/// another owner came or went.
+const TRIES: u32 = 50;
+
+pub(crate) struct Hold {
+    cluster: Arc<Cluster>,
+    /// The storage's root, as path and as URI.
+    root: (String, String),
+    directory: String,
+    uri: String,
+    /// `{directory}/.owner/{id}`.
+    own: String,
+    superseded: Option<OwnerInfo>,
+    /// The thread that beats ends with it.
+    beat: Option<mpsc::Sender<()>>,
+}
+
+/// Somebody's `.owner/{id}`.
+struct Other {
+    path: String,
+    id: String,
+    /// When he last showed that he lives, by the NameNode's clock, in milliseconds.
+    seen_at: u64,
+}
+
+impl Hold {
+    /// Takes the directory, from whoever is dead, or from whoever has it.
+    pub(crate) async fn take(
+        cluster: Arc<Cluster>,
+        root: (String, String),
+        (directory, uri): (String, String),
+        owner: &OwnerInfo,
+        from_the_living: bool,
+    ) -> Result<Self, StorageError> {
+        let id = path::unique();
+        let new = path::join(&directory, &format!("{NEW}{id}"));
+        let take = Taking { cluster: &cluster, directory: &directory, id: &id, new: &new };
+        let failed = |failure: Failure| failure.certainly(Operation::Own, &*uri);
+        let superseded = match take.run(owner, from_the_living).await {
+            Ok(Taken::Ours(superseded)) => superseded,
+            Ok(Taken::Owned(owner)) => {
+                let _ = cluster.delete(&new, true).await;
+                let owner = Box::new(owner);
+                return Err(StorageError::Owned { directory: uri.into(), owner });
+            }
+            Err(failure) => {
+                let _ = cluster.delete(&new, true).await;
+                return Err(failed(failure));
+            }
+        };
+        let own = format!("{}/{id}", path::join(&directory, OWNER));
+        let beat = Some(start_beating(&cluster, &own).map_err(failed)?);
+        let hold = Self { cluster, root, directory, uri, own, superseded, beat };
+        hold.remove_unfinished()
+            .await
+            .map_err(|failure| failure.certainly(Operation::Own, &*hold.uri))?;
+        Ok(hold)
+    }
+
+    /// What earlier owners left, wherever it is below the directory.
+    async fn remove_unfinished(&self) -> Result<(), Failure> {
+        let below = self.cluster.list(&self.directory, true).await?.unwrap_or_default();
+        let own = path::join(&self.directory, OWNER);
+        for entry in below {
+            let name = entry.path.rsplit('/').next().unwrap_or_default();
+            let is_left = if entry.isdir {
+                name.starts_with(NEW)
+            } else {
+                name.starts_with(path::TEMPORARY) && !entry.path.starts_with(&own)
+            };
+            if is_left {
+                self.cluster.delete(&entry.path, true).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_ours(&self) -> Result<bool, Failure> {
+        Ok(self.cluster.status(&self.own).await?.is_some())
+    }
+
+    fn lost(&self) -> StorageError {
+        StorageError::OwnershipLost { directory: self.uri.as_str().into() }
+    }
+
+    /// The failure, or that the directory was lost, if that is why.
+    async fn or_lost(&self, failure: Failure, uri: &str, determinacy: Determinacy) -> StorageError {
+        match self.is_ours().await {
+            Ok(false) if determinacy == Determinacy::Determinate => self.lost(),
+            _ => failure.at(Operation::Publish, uri, determinacy),
+        }
+    }
+
+    async fn publish_at(
+        &self,
+        target: &str,
+        uri: &str,
+        bytes: &[u8],
+    ) -> Result<PublishOutcome, StorageError> {
+        use Determinacy::{Determinate, Indeterminate};
+        let temporary = match place::write_temporary(&self.cluster, &self.own, bytes, false).await {
+            Ok(temporary) => temporary,
+            Err(failure) => return Err(self.or_lost(failure, uri, Determinate).await),
+        };
+        match place::place(&self.cluster, &temporary, target).await {
+            Ok(Placed::Placed) => Ok(PublishOutcome::Published),
+            Ok(Placed::Exists) => Ok(PublishOutcome::AlreadyExists),
+            Ok(Placed::Gone) => Err(self.lost()),
+            // As long as the hold lasts, nobody else removes files from its directory.
+            Ok(Placed::GoneOrPlaced) => match self.is_ours().await {
+                Ok(true) => Ok(PublishOutcome::Published),
+                Ok(false) => {
+                    let text = "the answer was lost, and then the directory was taken over";
+                    let failure = Failure::new(Kind::Unanswered, text);
+                    Err(failure.at(Operation::Publish, uri, Indeterminate))
+                }
+                Err(failure) => Err(failure.at(Operation::Publish, uri, Indeterminate)),
+            },
+            Err(failure) => Err(self.or_lost(failure, uri, Indeterminate).await),
+        }
+    }
+}
+
+impl Ownership for Hold {
+    fn check(&self) -> Result<(), StorageError> {
+        match self.cluster.runtime().block_on(self.is_ours()) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.lost()),
+            Err(failure) => Err(failure.certainly(Operation::Own, &*self.uri)),
+        }
+    }
+
+    fn publish(&self, path: &StoragePath, bytes: &[u8]) -> Result<PublishOutcome, StorageError> {
+        let (target, uri) = (format!("{}/{path}", self.root.0), format!("{}/{path}", self.root.1));
+        self.cluster.runtime().block_on(self.publish_at(&target, &uri, bytes))
+    }
+
+    fn superseded(&self) -> Option<&OwnerInfo> {
+        self.superseded.as_ref()
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hold").field(&self.uri).finish()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.beat = None;
+        let owner = path::join(&self.directory, OWNER);
+        // One try. A mark that stays is that of somebody of whom nothing more is seen.
+        self.cluster.runtime().block_on(async {
+            let own = async |client: Client| client.delete(&self.own, true).await;
+            if self.cluster.once(own).await.is_ok() {
+                let _ = self
+                    .cluster
+                    .once(async |client: Client| client.delete(&owner, false).await)
+                    .await;
+            }
+        });
+    }
+}
+
+/// Shows that the owner lives, on a thread of its own, until the hold ends.
+fn start_beating(cluster: &Arc<Cluster>, own: &str) -> Result<mpsc::Sender<()>, Failure> {
+    let (end, ended) = mpsc::channel::<()>();
+    let (cluster, own) = (Arc::clone(cluster), own.to_owned());
+    let beat = move || {
+        let mut number = 0;
+        while ended.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+            match cluster.runtime().block_on(beat(&cluster, &own, number)) {
+                Some(next) => number = next,
+                None => return,
+            }
+        }
+    };
+    let spawned = thread::Builder::new().name("tidegate-owner".to_owned()).spawn(beat);
+    spawned.map(|_| end).map_err(|error| Failure::new(Kind::Refused, error.to_string()))
+}
+
+/// Gives the mark its next number, which is returned; `None` when there is no mark any more.
+async fn beat(cluster: &Cluster, own: &str, number: u64) -> Option<u64> {
+    let (from, to) = (mark(own, number), mark(own, number + 1));
+    match cluster.once(async |client: Client| client.rename(&from, &to, false).await).await {
+        Ok(()) => Some(number + 1),
+        // It was done before, and the answer was lost; or the hold has ended.
+        Err(failure) if failure.kind == Kind::Missing => match find_mark(cluster, own).await {
+            Ok(found) => found.map(|(number, _)| number),
+            Err(_) => Some(number),
+        },
+        Err(_) => Some(number),
+    }
+}
+
+fn mark(own: &str, number: u64) -> String {
+    format!("{own}/{MARK}{number}")
+}
+
+/// The number and the path of the mark in somebody's directory.
+async fn find_mark(cluster: &Cluster, own: &str) -> Result<Option<(u64, String)>, Failure> {
+    let entries = cluster.list(own, false).await?.unwrap_or_default();
+    Ok(entries.into_iter().find_map(|entry| {
+        let number = entry.path.rsplit('/').next()?.strip_prefix(MARK)?.parse().ok()?;
+        Some((number, entry.path))
+    }))
+}
+
+/// What came of trying to take a directory.
+enum Taken {
+    /// It is ours; from whom it was taken, if he lives.
+    Ours(Option<OwnerInfo>),
+    /// Somebody else's, who lives.
+    Owned(OwnerInfo),
+}
+
+struct Taking<'a> {
+    cluster: &'a Cluster,
+    directory: &'a str,
+    id: &'a str,
+    new: &'a str,
+}
+
+impl Taking<'_> {
+    async fn run(&self, owner: &OwnerInfo, from_the_living: bool) -> Result<Taken, Failure> {
+        let mut superseded = None;
+        let mut last =
+            Failure::new(Kind::Exists, "others take and leave the directory all the time");
+        let dot_owner = path::join(self.directory, OWNER);
+        for _ in 0..TRIES {
+            let now = self.prepare(owner).await?;
+            if let Some(other) = self.other(&dot_owner).await? {
+                if other.id == self.id {
+                    return Ok(Taken::Ours(superseded));
+                }
+                let (info, is_alive) = self.look_at(&other, now, !from_the_living).await?;
+                if is_alive && !from_the_living {
+                    return Ok(Taken::Owned(info));
+                }
+                superseded = is_alive.then_some(info);
+                self.cluster.delete(&other.path, true).await?;
+            }
+            match self.cluster.delete(&dot_owner, false).await {
+                Ok(_) => {}
+                Err(failure) if failure.kind == Kind::NotEmpty => continue,
+                Err(failure) => return Err(failure),
+            }
+            let rename = async |client: Client| client.rename(self.new, &dot_owner, false).await;
+            match self.cluster.once(rename).await {
+                Ok(()) => return Ok(Taken::Ours(superseded)),
+                // Another was faster, or removed what we prepared, or the answer was lost. What is so is
+                // seen by looking.
+                Err(failure)
+                    if matches!(failure.kind, Kind::Exists | Kind::Missing)
+                        || failure.is_transient() =>
+                {
+                    last = failure;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes `.new-{id}` with our mark in it, if it is not there. What time it is for the NameNode.
+    async fn prepare(&self, owner: &OwnerInfo) -> Result<Now, Failure> {
+        let own = format!("{}/{}", self.new, self.id);
+        let text = format!("{}{}", owner.to_text(), Process::current().to_line());
+        let temporary =
+            place::write_temporary(self.cluster, self.directory, text.as_bytes(), true).await?;
+        let asked = Instant::now();
+        self.cluster.make_directory(&own).await?;
+        let placed = place::place(self.cluster, &temporary, &mark(&own, 0)).await?;
+        if placed == Placed::Exists {
+            // From an earlier turn.
+            self.cluster.delete(&temporary, false).await?;
+        }
+        let status = self.cluster.status(&own).await?;
+        let at = status.map_or(0, |status| status.modification_time);
+        Ok(Now { at, asked })
+    }
+
+    async fn other(&self, dot_owner: &str) -> Result<Option<Other>, Failure> {
+        let entries = self.cluster.list(dot_owner, false).await?.unwrap_or_default();
+        Ok(entries.into_iter().next().map(|entry| Other {
+            id: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
+            path: entry.path,
+            seen_at: entry.modification_time,
+        }))
+    }
+
+    /// Who somebody is and whether he lives; if that cannot be told at once, and it matters, it is
+    /// waited for a sign of life.
+    async fn look_at(
+        &self,
+        other: &Other,
+        now: Now,
+        wait: bool,
+    ) -> Result<(OwnerInfo, bool), Failure> {
+        let text = self.text_of(other).await?;
+        let info = OwnerInfo::from_text(&text).unwrap_or_else(OwnerInfo::unknown);
+        match Process::from_text(&text).map_or(Life::Unknown, |process| process.life()) {
+            Life::Lives => return Ok((info, true)),
+            Life::Dead => return Ok((info, false)),
+            Life::Unknown if !wait => {
+                let is_recent = now.milliseconds() < other.seen_at + as_milliseconds(LEASE);
+                return Ok((info, is_recent));
+            }
+            Life::Unknown => {}
+        }
+        // Two beats at least, for after a time without a NameNode all owners look dead.
+        let least = Instant::now() + BEAT * 2;
+        loop {
+            match self.cluster.status(&other.path).await? {
+                None => return Ok((info, false)),
+                Some(status) if status.modification_time != other.seen_at => {
+                    return Ok((info, true));
+                }
+                Some(_) => {}
+            }
+            let is_expired = now.milliseconds() >= other.seen_at + as_milliseconds(LEASE);
+            if is_expired && Instant::now() >= least {
+                return Ok((info, false));
+            }
+            tokio::time::sleep(BEAT / 4).await;
+        }
+    }
+
+    async fn text_of(&self, other: &Other) -> Result<String, Failure> {
+        // It is renamed while we look for it.
+        for _ in 0..10 {
+            let Some((_, mark)) = find_mark(self.cluster, &other.path).await? else { break };
+            let read = self.cluster.transfer(async |client: Client| {
+                let file = client.read(&mark).await?;
+                let length = file.file_length().min(4096);
+                file.read_range(0, length).await
+            });
+            if let Ok(bytes) = read.await {
+                return Ok(String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        Ok(String::new())
+    }
+}
+
+/// The NameNode's time, as far as it is known.
+#[derive(Clone, Copy)]
+struct Now {
+    at: u64,
+    asked: Instant,
+}
+
+impl Now {
+    fn milliseconds(self) -> u64 {
+        self.at + as_milliseconds(self.asked.elapsed())
+    }
+}
+
+fn as_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,4 @@
+//! The store on a real cluster: `cargo xtask servers start hdfs hdfs-faults`.
+
+mod cluster;
+mod contract;
