@@ -64,8 +64,8 @@ impl Cluster {
         &self.runtime
     }
 
-    pub(crate) fn transfer_timeout(&self) -> Duration {
-        self.options.transfer_timeout
+    pub(crate) fn lease(&self) -> Duration {
+        self.options.lease
     }
 
     /// Until when something is repeated that begins now.
@@ -188,7 +188,8 @@ impl Cluster {
             let connected = self.connected();
             (connected.client.clone(), connected.generation)
         };
-        match timeout(patience, call(client)).await {
+        // What the client's calls hold is large.
+        match timeout(patience, Box::pin(call(client))).await {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => {
                 self.reconnect(generation);

@@ -35,19 +35,20 @@ use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
 use crate::life::{Life, Process};
 use crate::path;
-use crate::place::{self, Placed};
+use crate::place::{self, Placement};
 
 const OWNER: &str = ".owner";
 const NEW: &str = ".new-";
 const MARK: &str = "mark-";
 
-/// How often an owner shows that he lives.
-const BEAT: Duration = Duration::from_secs(2);
-/// An owner of whom nothing was seen for so long is dead.
-const LEASE: Duration = Duration::from_secs(15);
+/// How many signs of life an owner gives in the time after which he is taken for dead.
+const BEATS: u32 = 6;
 /// How often the directory is looked at again when somebody else was faster. Each time means that
 /// another owner came or went.
 const TRIES: u32 = 50;
+
+/// How often a directory is listed in which others delete. What is missed is only garbage.
+const LISTINGS: u32 = 5;
 
 pub(crate) struct Hold {
     cluster: Arc<Cluster>,
@@ -106,9 +107,16 @@ impl Hold {
 
     /// What earlier owners left, wherever it is below the directory.
     async fn remove_unfinished(&self) -> Result<(), Failure> {
-        let below = self.cluster.list(&self.directory, true).await?.unwrap_or_default();
+        let mut below = None;
+        for _ in 0..LISTINGS {
+            // `None` too when a directory below is deleted while it is listed.
+            below = self.cluster.list(&self.directory, true).await?;
+            if below.is_some() {
+                break;
+            }
+        }
         let own = path::join(&self.directory, OWNER);
-        for entry in below {
+        for entry in below.unwrap_or_default() {
             let name = entry.path.rsplit('/').next().unwrap_or_default();
             let is_left = if entry.isdir {
                 name.starts_with(NEW)
@@ -150,11 +158,11 @@ impl Hold {
             Err(failure) => return Err(self.or_lost(failure, uri, Determinate).await),
         };
         match place::place(&self.cluster, &temporary, target).await {
-            Ok(Placed::Placed) => Ok(PublishOutcome::Published),
-            Ok(Placed::Exists) => Ok(PublishOutcome::AlreadyExists),
-            Ok(Placed::Gone) => Err(self.lost()),
+            Ok(Placement::Named) => Ok(PublishOutcome::Published),
+            Ok(Placement::Exists) => Ok(PublishOutcome::AlreadyExists),
+            Ok(Placement::Gone) => Err(self.lost()),
             // As long as the hold lasts, nobody else removes files from its directory.
-            Ok(Placed::GoneOrPlaced) => match self.is_ours().await {
+            Ok(Placement::GoneOrNamed) => match self.is_ours().await {
                 Ok(true) => Ok(PublishOutcome::Published),
                 Ok(false) => {
                     let text = "the answer was lost, and then the directory was taken over";
@@ -214,9 +222,10 @@ impl Drop for Hold {
 fn start_beating(cluster: &Arc<Cluster>, own: &str) -> Result<mpsc::Sender<()>, Failure> {
     let (end, ended) = mpsc::channel::<()>();
     let (cluster, own) = (Arc::clone(cluster), own.to_owned());
+    let pause = cluster.lease() / BEATS;
     let beat = move || {
         let mut number = 0;
-        while ended.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        while ended.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
             match cluster.runtime().block_on(beat(&cluster, &own, number)) {
                 Some(next) => number = next,
                 None => return,
@@ -276,7 +285,13 @@ impl Taking<'_> {
             Failure::new(Kind::Exists, "others take and leave the directory all the time");
         let dot_owner = path::join(self.directory, OWNER);
         for _ in 0..TRIES {
-            let now = self.prepare(owner).await?;
+            let now = match self.prepare(owner).await {
+                Ok(Some(now)) => now,
+                // Whoever was faster removed what we prepared.
+                Ok(None) => continue,
+                Err(failure) if failure.kind == Kind::Missing => continue,
+                Err(failure) => return Err(failure),
+            };
             if let Some(other) = self.other(&dot_owner).await? {
                 if other.id == self.id {
                     return Ok(Taken::Ours(superseded));
@@ -310,22 +325,20 @@ impl Taking<'_> {
         Err(last)
     }
 
-    /// Makes `.new-{id}` with our mark in it, if it is not there. What time it is for the NameNode.
-    async fn prepare(&self, owner: &OwnerInfo) -> Result<Now, Failure> {
+    /// Makes `.new-{id}` with our mark in it, if it is not there. What time it is for the NameNode;
+    /// `None` when somebody removes it at the same time.
+    async fn prepare(&self, owner: &OwnerInfo) -> Result<Option<Now>, Failure> {
         let own = format!("{}/{}", self.new, self.id);
         let text = format!("{}{}", owner.to_text(), Process::current().to_line());
+        let asked = Instant::now();
         let temporary =
             place::write_temporary(self.cluster, self.directory, text.as_bytes(), true).await?;
-        let asked = Instant::now();
-        self.cluster.make_directory(&own).await?;
-        let placed = place::place(self.cluster, &temporary, &mark(&own, 0)).await?;
-        if placed == Placed::Exists {
-            // From an earlier turn.
-            self.cluster.delete(&temporary, false).await?;
+        // Made with the name; if it is there from an earlier turn, the mark in it is as good.
+        if place::place(self.cluster, &temporary, &mark(&own, 0)).await? == Placement::Gone {
+            return Ok(None);
         }
         let status = self.cluster.status(&own).await?;
-        let at = status.map_or(0, |status| status.modification_time);
-        Ok(Now { at, asked })
+        Ok(status.map(|status| Now { at: status.modification_time, asked }))
     }
 
     async fn other(&self, dot_owner: &str) -> Result<Option<Other>, Failure> {
@@ -346,18 +359,19 @@ impl Taking<'_> {
         wait: bool,
     ) -> Result<(OwnerInfo, bool), Failure> {
         let text = self.text_of(other).await?;
+        let lease = as_milliseconds(self.cluster.lease());
         let info = OwnerInfo::from_text(&text).unwrap_or_else(OwnerInfo::unknown);
         match Process::from_text(&text).map_or(Life::Unknown, |process| process.life()) {
             Life::Lives => return Ok((info, true)),
             Life::Dead => return Ok((info, false)),
             Life::Unknown if !wait => {
-                let is_recent = now.milliseconds() < other.seen_at + as_milliseconds(LEASE);
+                let is_recent = now.milliseconds() < other.seen_at + lease;
                 return Ok((info, is_recent));
             }
             Life::Unknown => {}
         }
         // Two beats at least, for after a time without a NameNode all owners look dead.
-        let least = Instant::now() + BEAT * 2;
+        let earliest = Instant::now() + self.cluster.lease() / BEATS * 2;
         loop {
             match self.cluster.status(&other.path).await? {
                 None => return Ok((info, false)),
@@ -366,11 +380,11 @@ impl Taking<'_> {
                 }
                 Some(_) => {}
             }
-            let is_expired = now.milliseconds() >= other.seen_at + as_milliseconds(LEASE);
-            if is_expired && Instant::now() >= least {
+            let is_expired = now.milliseconds() >= other.seen_at + lease;
+            if is_expired && Instant::now() >= earliest {
                 return Ok((info, false));
             }
-            tokio::time::sleep(BEAT / 4).await;
+            tokio::time::sleep(self.cluster.lease() / BEATS / 4).await;
         }
     }
 

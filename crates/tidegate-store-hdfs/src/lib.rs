@@ -32,6 +32,7 @@ mod place;
 mod reader;
 mod runtime;
 mod storage;
+mod stream;
 mod writer;
 
 pub use factory::HdfsFactory;
