@@ -113,6 +113,8 @@ pub(crate) struct StopArguments {
     /// not go on.
     #[arg(long)]
     pub(crate) drain: bool,
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -136,6 +138,8 @@ pub(crate) struct SavepointArguments {
     /// Delete this savepoint; what is no savepoint is refused.
     #[arg(short = 'd', long, value_name = "PATH", conflicts_with_all = ["job", "directory"])]
     pub(crate) dispose: Option<String>,
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -165,9 +169,22 @@ pub(crate) struct ConfigArguments {
 pub(crate) struct InspectArguments {
     /// A `_metadata` file, the directory that holds it, or a job's directory of checkpoints.
     pub(crate) path: String,
+    #[command(flatten)]
+    pub(crate) stores: StoreArguments,
     /// Write JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Where a command that reads checkpoints by itself has the settings of stores from.
+#[derive(Args, Default)]
+pub(crate) struct StoreArguments {
+    /// A setting such as `s3.endpoint`, as of `tidegate run`.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) overrides: Vec<(String, String)>,
+    /// The directory of `tidegate.yaml` [default: $TIDEGATE_CONF_DIR, else ./conf].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) conf_dir: Option<PathBuf>,
 }
 
 /// Between `run` and the job: becomes the job.

@@ -7,11 +7,12 @@ use tidegate_runtime::run_options::RunOptions;
 use crate::arguments::ConfigArguments;
 use crate::failure::Failure;
 use crate::output::{self, Table};
+use crate::stores;
 
 /// A setting, as `--json` shows it.
 #[derive(Serialize)]
 struct SettingReport {
-    key: &'static str,
+    key: String,
     deprecated: &'static [&'static str],
     /// Absent when it has none.
     value: Option<String>,
@@ -35,6 +36,11 @@ pub(crate) fn config(arguments: &ConfigArguments) -> Result<u8, Failure> {
     for warning in configuration.warnings() {
         output::note(&output::printable(&warning.to_string()));
     }
+    if let Ok(config) = configuration.job_config() {
+        for warning in configuration.unread_by(&config.registry(stores::all())) {
+            output::note(&output::printable(&warning.to_string()));
+        }
+    }
     let settings = configuration.settings();
     if arguments.json {
         let reports: Vec<SettingReport> = settings.iter().map(report).collect();
@@ -53,7 +59,7 @@ fn report(setting: &Setting) -> SettingReport {
         _ => (None, None),
     };
     SettingReport {
-        key: setting.key,
+        key: setting.key.to_string(),
         deprecated: setting.deprecated,
         value: setting.value.as_deref().map(str::to_owned),
         origin: setting.origin.to_string(),
@@ -74,7 +80,7 @@ fn table(settings: &[Setting]) -> String {
             from = format!("{from}, over {over}");
         }
         let value = setting.value.as_deref().unwrap_or("-").to_owned();
-        table.row([setting.key.to_owned(), value, from]);
+        table.row([setting.key.to_string(), value, from]);
     }
     table.render("")
 }

@@ -20,6 +20,7 @@ mod savepoint;
 mod settle;
 mod signals;
 mod stop;
+mod stores;
 mod supervise;
 mod supervised;
 

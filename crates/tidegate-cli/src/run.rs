@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use anyhow::Context;
 use rustix::process::Pid;
 use tidegate_runtime::run_options::{RUN_OPTIONS_VARIABLE, RunOptions};
+use tidegate_store::local_path_of;
 
 use crate::arguments::RunArguments;
 use crate::failure::Failure;
@@ -85,10 +86,8 @@ fn absolute(path: &Path) -> Result<PathBuf, Failure> {
 
 /// The job has our working directory, but what it hands on may be read in another one.
 pub(crate) fn absolute_if_local(path: &str) -> Result<String, Failure> {
-    if path.contains("://") || path.starts_with("memory:") {
-        return Ok(path.to_owned());
-    }
-    let absolute = absolute(Path::new(path))?;
+    let Some(local) = local_path_of(path) else { return Ok(path.to_owned()) };
+    let absolute = absolute(Path::new(local))?;
     Ok(absolute.into_os_string().into_string().expect("made of a text and the working directory"))
 }
 
@@ -111,7 +110,8 @@ mod tests {
         for (path, expected) in [
             ("/x/chk-1", "/x/chk-1".to_owned()),
             ("x/chk-1/_metadata", format!("{here}/x/chk-1/_metadata")),
-            ("file:///x", "file:///x".to_owned()),
+            ("file:///x", "/x".to_owned()),
+            ("hdfs:/x", "hdfs:/x".to_owned()),
             ("hdfs://name/x", "hdfs://name/x".to_owned()),
         ] {
             assert_eq!(absolute_if_local(path).unwrap(), expected);

@@ -10,11 +10,13 @@ use tidegate_runtime::control::{
     ControlRequest, ControlResponse, JobEntry, SavepointReport, SavepointState, is_running, request,
 };
 
-use crate::arguments::SavepointArguments;
+use tidegate_store::StorageRegistry;
+
+use crate::arguments::{SavepointArguments, StoreArguments};
 use crate::failure::Failure;
 use crate::progress::SavepointProgress;
 use crate::run::absolute_if_local;
-use crate::{jobs, output};
+use crate::{jobs, output, stores};
 
 /// How often the job is asked how its savepoint is.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -37,17 +39,22 @@ struct DisposedReport {
 
 pub(crate) fn savepoint(arguments: &SavepointArguments) -> Result<u8, Failure> {
     if let Some(path) = &arguments.dispose {
-        return dispose(path, arguments.json);
+        let registry = stores::configured(&arguments.stores)?;
+        return dispose(&registry, path, arguments.json);
     }
     let wanted = arguments.job.as_deref().expect("clap asks for JOB or --dispose");
     let job = jobs::find(wanted, jobs::running()?)?;
     let directory = arguments.directory.as_deref().map(absolute_if_local).transpose()?;
-    let path = take(&job, &ControlRequest::Savepoint { directory })?;
+    let path = take(&job, &ControlRequest::Savepoint { directory }, &arguments.stores)?;
     report(&job, path, arguments.json)
 }
 
 /// Asks for the savepoint and waits until it is complete; gives its path.
-pub(crate) fn take(job: &JobEntry, wanted: &ControlRequest) -> Result<String, Failure> {
+pub(crate) fn take(
+    job: &JobEntry,
+    wanted: &ControlRequest,
+    settings: &StoreArguments,
+) -> Result<String, Failure> {
     let (id, path) = match request(job, wanted)? {
         ControlResponse::SavepointStarted { id, path } => (id, path),
         ControlResponse::Refused { reason } => {
@@ -63,7 +70,7 @@ pub(crate) fn take(job: &JobEntry, wanted: &ControlRequest) -> Result<String, Fa
             Ok(answer) => return Err(anyhow!("job {} answers {answer:?}", job.job_id).into()),
             Err(error) if job.path.exists() && is_running(job) => return Err(error.into()),
             // It has ended since: what is there tells whether with this savepoint.
-            Err(_) => return ended(&path),
+            Err(_) => return ended(&stores::configured(settings)?, &path),
         };
         let SavepointReport { state, failure, .. } = &report;
         match state {
@@ -78,8 +85,8 @@ pub(crate) fn take(job: &JobEntry, wanted: &ControlRequest) -> Result<String, Fa
     }
 }
 
-fn ended(path: &str) -> Result<String, Failure> {
-    match locate(path) {
+fn ended(registry: &StorageRegistry, path: &str) -> Result<String, Failure> {
+    match locate(registry, path) {
         Ok(_) => Ok(path.to_owned()),
         Err(error) => Err(anyhow!(error).context("the job has ended without the savepoint").into()),
     }
@@ -96,8 +103,8 @@ pub(crate) fn report(job: &JobEntry, path: String, json: bool) -> Result<u8, Fai
     Ok(0)
 }
 
-fn dispose(path: &str, json: bool) -> Result<u8, Failure> {
-    let disposed = dispose_savepoint(path).map_err(|error| {
+fn dispose(registry: &StorageRegistry, path: &str, json: bool) -> Result<u8, Failure> {
+    let disposed = dispose_savepoint(registry, path).map_err(|error| {
         let status = match &error {
             DisposeError::Locate(_) => ExitStatus::RestoreRefused,
             _ => ExitStatus::Failed,

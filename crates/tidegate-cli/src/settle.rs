@@ -11,23 +11,24 @@ use tidegate_coordinator::{
 };
 use tidegate_runtime::config::JobConfig;
 use tidegate_runtime::control::JobEntry;
-use tidegate_store::{OwnerInfo, storage_for_uri};
+use tidegate_store::{OwnerInfo, StorageRegistry};
 use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 /// Ends the run as `status`. Gives the URI of its newest checkpoint, if one is kept.
 pub(crate) fn settle(
+    registry: &StorageRegistry,
     entry: &JobEntry,
     since: CheckpointId,
     config: &JobConfig,
     status: JobStatus,
 ) -> Result<Option<String>> {
-    let Some(directory) = &config.checkpoints_dir else { return Ok(None) };
+    let Some(directory) = config.metadata_dir() else { return Ok(None) };
     let job_id: JobId = entry.job_id.parse().context("the id of the job")?;
-    let storage = storage_for_uri(directory)?;
+    let storage = registry.open(&directory)?;
     let paths = CheckpointPaths::of_job(job_id);
     let owner = OwnerInfo::current(&entry.job_name, entry.attempt);
     let _ownership = storage.own(&paths.job_directory(), &owner)?;
-    let survey = survey(&storage, &paths, Some(since))?;
+    let survey = survey(registry, &storage, &paths, Some(since))?;
     let next = next_checkpoint_id(&*storage, &paths)?;
     remove_abandoned(&*storage, &paths, &survey)?;
 
@@ -44,7 +45,7 @@ pub(crate) fn settle(
     let mut coordinator = coordinator.with_recovered(own);
     for action in coordinator.handle(Event::JobEnded(status), Duration::ZERO, 0) {
         if let Action::Discard(discarded) = action {
-            discard(&*storage, &paths, &discarded)?;
+            discard(registry, &*storage, &paths, &discarded)?;
         }
     }
     let newest = coordinator.latest_completed().map(CompletedCheckpoint::checkpoint);

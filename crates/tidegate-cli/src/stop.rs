@@ -11,7 +11,7 @@ pub(crate) fn stop(arguments: &StopArguments) -> Result<u8, Failure> {
     let job = jobs::find(&arguments.job, jobs::running()?)?;
     let directory = arguments.savepoint_path.as_deref().map(absolute_if_local);
     let wanted = ControlRequest::Stop { directory: directory.transpose()?, drain: arguments.drain };
-    let path = savepoint::take(&job, &wanted)?;
+    let path = savepoint::take(&job, &wanted, &arguments.stores)?;
     wait_until_ended(&job, None);
     savepoint::report(&job, path, arguments.json)
 }

@@ -27,6 +27,7 @@ use crate::output::{note, printable};
 use crate::run::JobProgram;
 use crate::settle::settle;
 use crate::signals::{SignalForwarder, Wish};
+use crate::stores;
 
 /// Runs the job to its end and gives the exit code.
 pub(crate) fn supervise(program: &JobProgram, mut options: RunOptions) -> Result<u8, Failure> {
@@ -122,7 +123,8 @@ impl CrashedJob {
 
     /// Does with the checkpoints what the program would have done; gives the exit code.
     fn end(&self, status: JobStatus) -> u8 {
-        match settle(&self.entry, self.since.0, &self.config, status) {
+        let registry = self.config.registry(stores::all());
+        match settle(&registry, &self.entry, self.since.0, &self.config, status) {
             Ok(Some(newest)) => {
                 note(&format!("{self}: to go on from its newest checkpoint: -s {newest}"));
             }

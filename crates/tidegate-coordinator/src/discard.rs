@@ -1,9 +1,8 @@
 //! Deleting what the coordinator no longer needs, in an order that a crash cannot make dangerous.
 
-use tidegate_store::{CheckpointStorage, StorageError, StoragePath};
+use tidegate_store::{CheckpointStorage, StorageError, StoragePath, StorageRegistry};
 use tidegate_types::FileReference;
 
-use crate::resolve::split_uri;
 use crate::{CheckpointPaths, Discarded};
 
 /// Deletes it: `_metadata` first, so that at no instant there is one whose files are missing.
@@ -11,6 +10,7 @@ use crate::{CheckpointPaths, Discarded};
 /// When the metadata cannot be deleted, nothing else is. Any other failure lets the rest go on; the
 /// first one is told.
 pub fn discard(
+    registry: &StorageRegistry,
     storage: &dyn CheckpointStorage,
     paths: &CheckpointPaths,
     discarded: &Discarded,
@@ -20,7 +20,7 @@ pub fn discard(
     }
     let mut result = Ok(());
     for file in &discarded.files {
-        result = result.and(delete(storage, paths, &file.reference));
+        result = result.and(delete(registry, storage, paths, &file.reference));
     }
     if let Some(checkpoint) = discarded.checkpoint {
         result = result.and(storage.delete_directory(&paths.checkpoint(checkpoint)).map(drop));
@@ -31,6 +31,7 @@ pub fn discard(
 /// Like [`discard`] of a checkpoint whose directory is this one: a savepoint that was given up, or
 /// a checkpoint that was claimed. Files elsewhere are deleted where their references are absolute.
 pub fn discard_at(
+    registry: &StorageRegistry,
     storage: &dyn CheckpointStorage,
     directory: &StoragePath,
     discarded: &Discarded,
@@ -39,7 +40,7 @@ pub fn discard_at(
     let mut result = Ok(());
     for file in &discarded.files {
         if let FileReference::Absolute(uri) = &file.reference {
-            let deleted = split_uri(uri).and_then(|(other, path)| other.delete(&path));
+            let deleted = registry.locate(uri).and_then(|(other, path)| other.delete(&path));
             result = result.and(deleted.map(drop));
         }
     }
@@ -47,6 +48,7 @@ pub fn discard_at(
 }
 
 fn delete(
+    registry: &StorageRegistry,
     storage: &dyn CheckpointStorage,
     paths: &CheckpointPaths,
     reference: &FileReference,
@@ -56,7 +58,7 @@ fn delete(
             storage.delete(&paths.job_directory().join(path)?)?;
         }
         FileReference::Absolute(uri) => {
-            let (other, path) = split_uri(uri)?;
+            let (other, path) = registry.locate(uri)?;
             other.delete(&path)?;
         }
         // `InCheckpoint` goes with the checkpoint's directory, and the coordinator hands out none.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tidegate_store::{OwnerInfo, StorageError};
+use tidegate_store::{OwnerInfo, StorageError, StorageRegistry};
 use tidegate_types::{FileReference, SnapshotKind};
 
 use crate::{CheckpointPaths, LocatedCheckpoint, RestoreError, locate};
@@ -58,8 +58,8 @@ pub struct Disposed {
 }
 
 /// Deletes the savepoint at this path or URI: its directory or its `_metadata`.
-pub fn dispose_savepoint(path: &str) -> Result<Disposed, DisposeError> {
-    let located = locate(path)?;
+pub fn dispose_savepoint(registry: &StorageRegistry, path: &str) -> Result<Disposed, DisposeError> {
+    let located = locate(registry, path)?;
     let uri: Box<str> = located.uri().into();
     if located.metadata.kind != SnapshotKind::Savepoint {
         let job = located.metadata.job_name.as_str().into();

@@ -260,6 +260,17 @@ pub enum FileFault {
     Unreadable(StorageError),
 }
 
+impl From<StorageError> for FileFault {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Missing { .. } => Self::Missing,
+            StorageError::OtherLength { expected, found, .. } => Self::Length { expected, found },
+            StorageError::OtherContent { expected, found, .. } => Self::Digest { expected, found },
+            other => Self::Unreadable(other),
+        }
+    }
+}
+
 impl fmt::Display for FileFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -8,11 +8,11 @@ use tidegate_meta::{CheckpointMetadata, MetadataView};
 use tidegate_segment::Mapping;
 use tidegate_store::{
     CheckpointStorage, Determinacy, Entry, EntryKind, Operation, StorageError, StoragePath,
+    StorageRegistry, local_path_of,
 };
 use tidegate_types::JobId;
 
 use crate::maintain::checkpoints;
-use crate::resolve::split_uri;
 use crate::{CheckpointPaths, FileResolver, RestoreError, SkippedCheckpoint, verify};
 
 /// The longest metadata that is read into memory, in bytes.
@@ -21,6 +21,8 @@ const LONGEST_METADATA: u64 = 1 << 30;
 /// A checkpoint that was found, and whose metadata is sound.
 #[derive(Debug)]
 pub struct LocatedCheckpoint {
+    /// Where the stores are that its files may lie in.
+    pub registry: StorageRegistry,
     /// The storage that it lies in.
     pub storage: Arc<dyn CheckpointStorage>,
     /// The directory of its `_metadata` there.
@@ -42,7 +44,8 @@ impl LocatedCheckpoint {
     /// What finds and reads its files.
     #[must_use]
     pub fn resolver(&self) -> FileResolver {
-        FileResolver::new(Arc::clone(&self.storage), self.directory.clone())
+        let (registry, storage) = (self.registry.clone(), Arc::clone(&self.storage));
+        FileResolver::new(registry, storage, self.directory.clone())
     }
 
     pub(crate) fn is_verified(&self) -> bool {
@@ -53,15 +56,17 @@ impl LocatedCheckpoint {
 /// Finds the checkpoint that a path or URI names: a `_metadata` file, the directory that holds it,
 /// or a job's directory, whose newest usable checkpoint it then is. A directory that holds just one
 /// job's directory will do too.
-pub fn locate(path: &str) -> Result<LocatedCheckpoint, RestoreError> {
-    let Some(local) = as_local(path) else {
+pub fn locate(registry: &StorageRegistry, path: &str) -> Result<LocatedCheckpoint, RestoreError> {
+    let Some(local) = local_path_of(path) else {
         let trimmed = path.trim_end_matches('/');
-        let (storage, place) = split(trimmed).map_err(|source| storage_error(path, source))?;
-        return locate_in(&storage, &place);
+        let found = split(registry, trimmed).map_err(|source| storage_error(path, source));
+        let (storage, place) = found?;
+        return locate_in(registry, &storage, &place);
     };
     let canonical = canonical(local)?;
-    let (storage, place) = split(&canonical).map_err(|source| storage_error(path, source))?;
-    locate_in(&storage, &place).map_err(|error| match error {
+    let found = split(registry, &canonical).map_err(|source| storage_error(path, source));
+    let (storage, place) = found?;
+    locate_in(registry, &storage, &place).map_err(|error| match error {
         // It does exist: it is an empty directory.
         RestoreError::NotFound { path } => RestoreError::NoCheckpoint { path },
         other => other,
@@ -70,29 +75,30 @@ pub fn locate(path: &str) -> Result<LocatedCheckpoint, RestoreError> {
 
 /// Like [`locate`], within a storage.
 pub fn locate_in(
+    registry: &StorageRegistry,
     storage: &Arc<dyn CheckpointStorage>,
     path: &StoragePath,
 ) -> Result<LocatedCheckpoint, RestoreError> {
     if let (Some(CheckpointPaths::METADATA), Some(directory)) = (path.file_name(), path.parent()) {
-        return read_checkpoint(storage, directory);
+        return read_checkpoint(registry, storage, directory);
     }
     let full = || uri(&**storage, path);
     let children = storage.list(path).map_err(|source| storage_error(&full(), source))?;
     if children.iter().any(|child| child.name == CheckpointPaths::METADATA) {
-        return read_checkpoint(storage, path.clone());
+        return read_checkpoint(registry, storage, path.clone());
     }
     if path.file_name().is_some_and(|name| CheckpointPaths::checkpoint_of(name).is_some()) {
         return Err(RestoreError::Incomplete { path: full() });
     }
     if holds_checkpoints(&children) {
-        return newest_usable(storage, path);
+        return newest_usable(registry, storage, path);
     }
     let jobs = jobs_with_checkpoints(&**storage, path, &children)
         .map_err(|source| storage_error(&full(), source))?;
     match &jobs[..] {
         [] if children.is_empty() => Err(RestoreError::NotFound { path: full() }),
         [] => Err(RestoreError::NoCheckpoint { path: full() }),
-        [job] => newest_usable(storage, job),
+        [job] => newest_usable(registry, storage, job),
         several => {
             let jobs = several.iter().filter_map(StoragePath::file_name).map(Box::from).collect();
             Err(RestoreError::SeveralJobs { path: full(), jobs })
@@ -101,17 +107,21 @@ pub fn locate_in(
 }
 
 /// The storage's root is chosen so that `..` of the checkpoint's directory lies in it too.
-fn split(uri: &str) -> Result<(Arc<dyn CheckpointStorage>, StoragePath), StorageError> {
+fn split(
+    registry: &StorageRegistry,
+    uri: &str,
+) -> Result<(Arc<dyn CheckpointStorage>, StoragePath), StorageError> {
     match uri.strip_suffix(CheckpointPaths::METADATA).and_then(|rest| rest.strip_suffix('/')) {
         Some(directory) => {
-            let (storage, path) = split_uri(directory)?;
+            let (storage, path) = registry.locate(directory)?;
             Ok((storage, path.join(CheckpointPaths::METADATA)?))
         }
-        None => split_uri(uri),
+        None => registry.locate(uri),
     }
 }
 
 fn newest_usable(
+    registry: &StorageRegistry,
     storage: &Arc<dyn CheckpointStorage>,
     job: &StoragePath,
 ) -> Result<LocatedCheckpoint, RestoreError> {
@@ -121,7 +131,7 @@ fn newest_usable(
     let mut skipped = Vec::new();
     for checkpoint in checkpoints(&**storage, &paths).map_err(failed)?.into_iter().rev() {
         let directory = paths.checkpoint(checkpoint);
-        let usable = read_checkpoint(storage, directory.clone()).and_then(|located| {
+        let usable = read_checkpoint(registry, storage, directory.clone()).and_then(|located| {
             verify(&located)?;
             Ok(located)
         });
@@ -137,6 +147,7 @@ fn newest_usable(
 }
 
 pub(crate) fn read_checkpoint(
+    registry: &StorageRegistry,
     storage: &Arc<dyn CheckpointStorage>,
     directory: StoragePath,
 ) -> Result<LocatedCheckpoint, RestoreError> {
@@ -157,6 +168,7 @@ pub(crate) fn read_checkpoint(
     let path = || uri(&**storage, &file);
     let metadata = metadata.map_err(|source| RestoreError::Metadata { path: path(), source })?;
     Ok(LocatedCheckpoint {
+        registry: registry.clone(),
         storage: Arc::clone(storage),
         directory,
         metadata: Arc::new(metadata),
@@ -197,14 +209,6 @@ pub(crate) fn uri(storage: &dyn CheckpointStorage, path: &StoragePath) -> Box<st
 
 pub(crate) fn storage_error(path: &str, source: StorageError) -> RestoreError {
     RestoreError::Storage { path: path.into(), source }
-}
-
-/// The path in the local file system, unless it is a URI of something else.
-fn as_local(path: &str) -> Option<&str> {
-    match path.strip_prefix("file:") {
-        Some(rest) => Some(rest.strip_prefix("//").unwrap_or(rest)),
-        None => (!path.contains("://") && path != "memory:").then_some(path),
-    }
 }
 
 /// Absolute and without links, so that `..` in the checkpoint's references means what it meant when

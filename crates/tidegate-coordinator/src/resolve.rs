@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use tidegate_store::{CheckpointStorage, StateReader, StorageError, StoragePath, storage_for_uri};
+use tidegate_store::{
+    CheckpointStorage, FileCache, FinishedFile, StateReader, StorageError, StoragePath,
+    StorageRegistry,
+};
 use tidegate_types::{Digest, DigestBuilder, FileHandle, FileReference};
 
 use crate::{FileFault, RestoredItem};
@@ -13,6 +16,7 @@ const PIECE: usize = 1 << 20;
 /// Finds and reads the files that one checkpoint refers to.
 #[derive(Clone, Debug)]
 pub struct FileResolver {
+    registry: StorageRegistry,
     storage: Arc<dyn CheckpointStorage>,
     checkpoint: StoragePath,
 }
@@ -20,8 +24,12 @@ pub struct FileResolver {
 impl FileResolver {
     /// Of the checkpoint whose `_metadata` lies in this directory.
     #[must_use]
-    pub fn new(storage: Arc<dyn CheckpointStorage>, checkpoint: StoragePath) -> Self {
-        Self { storage, checkpoint }
+    pub fn new(
+        registry: StorageRegistry,
+        storage: Arc<dyn CheckpointStorage>,
+        checkpoint: StoragePath,
+    ) -> Self {
+        Self { registry, storage, checkpoint }
     }
 
     /// The storage and the path in it that a reference means.
@@ -37,7 +45,7 @@ impl FileResolver {
                     return Err(StorageError::InvalidPath { found: reference.to_string().into() });
                 }
             },
-            _ => return split_uri(reference.as_str()),
+            _ => return self.registry.locate(reference.as_str()),
         };
         Ok((Arc::clone(&self.storage), path))
     }
@@ -68,9 +76,15 @@ impl FileResolver {
         Ok(bytes)
     }
 
-    /// Reads the file through and compares it with what was written.
+    /// Reads the file through and compares it with what was written. Of one that has no place in the
+    /// local file system, a copy is made in the registry's cache, if it has one.
     pub fn check(&self, file: &FileHandle) -> Result<(), FileFault> {
-        let reader = self.open_checked(file)?;
+        let (storage, path) = self.resolve(&file.reference).map_err(FileFault::Unreadable)?;
+        // Also of what is in the cache: the store may have lost it.
+        let reader = open_whole(&*storage, &path, file)?;
+        if let Some(cache) = self.cache_of(&*storage, &path) {
+            return cache.check(&*storage, &path, content_of(file)).map_err(FileFault::from);
+        }
         let mut digest = DigestBuilder::new();
         let mut buffer = vec![0; PIECE.min(usize::try_from(file.length).unwrap_or(PIECE))];
         let mut offset = 0;
@@ -84,33 +98,39 @@ impl FileResolver {
         check_digest(file.digest, digest.finish())
     }
 
-    /// Opens a file that must have the length that was written; its content is not checked.
+    /// Opens a file that must have the length that was written. Its content is not checked, unless
+    /// it is read from a copy in the registry's cache.
     pub fn open_checked(&self, file: &FileHandle) -> Result<Box<dyn StateReader>, FileFault> {
-        let reader = self.open(&file.reference).map_err(|error| match error {
-            StorageError::Missing { .. } => FileFault::Missing,
-            other => FileFault::Unreadable(other),
-        })?;
-        let (expected, found) = (file.length, reader.length());
-        if expected == found { Ok(reader) } else { Err(FileFault::Length { expected, found }) }
+        let (storage, path) = self.resolve(&file.reference).map_err(FileFault::Unreadable)?;
+        match self.cache_of(&*storage, &path) {
+            Some(cache) => Ok(cache.open_file(&*storage, &path, content_of(file))?),
+            None => open_whole(&*storage, &path, file),
+        }
+    }
+
+    /// Whether the file's store has no place for it in the local file system.
+    pub(crate) fn is_remote(&self, file: &FileHandle) -> bool {
+        let found = self.resolve(&file.reference);
+        found.is_ok_and(|(storage, path)| storage.local_path(&path).is_none())
+    }
+
+    fn cache_of(&self, storage: &dyn CheckpointStorage, path: &StoragePath) -> Option<&FileCache> {
+        self.registry.cache().filter(|_| storage.local_path(path).is_none()).map(|cache| &**cache)
     }
 }
 
-/// A storage that holds the object of this URI, and its path there.
-pub(crate) fn split_uri(
-    uri: &str,
-) -> Result<(Arc<dyn CheckpointStorage>, StoragePath), StorageError> {
-    let (directory, name) = uri.rsplit_once('/').unwrap_or(("", uri));
-    match StoragePath::new(name) {
-        Ok(path) => {
-            let root = if directory.is_empty() { "/" } else { directory };
-            // Of `file:///x` no more is left than the scheme and two slashes of its own.
-            let root =
-                if root.ends_with(":/") { uri.strip_suffix(name).unwrap_or(uri) } else { root };
-            Ok((storage_for_uri(root)?, path))
-        }
-        // Not every directory has a name that a store accepts. Itself it can be the root.
-        Err(_) => Ok((storage_for_uri(uri)?, StoragePath::root())),
-    }
+fn open_whole(
+    storage: &dyn CheckpointStorage,
+    path: &StoragePath,
+    file: &FileHandle,
+) -> Result<Box<dyn StateReader>, FileFault> {
+    let reader = storage.open(path)?;
+    let (expected, found) = (file.length, reader.length());
+    if expected == found { Ok(reader) } else { Err(FileFault::Length { expected, found }) }
+}
+
+fn content_of(file: &FileHandle) -> FinishedFile {
+    FinishedFile { length: file.length, digest: file.digest }
 }
 
 fn check_digest(expected: Digest, found: Digest) -> Result<(), FileFault> {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::CheckpointStorage;
+use tidegate_store::{CheckpointStorage, StorageRegistry};
 use tidegate_types::{CheckpointId, FileReference, SnapshotKind};
 
 use crate::locate::{locate_in, read_checkpoint, storage_error, uri};
@@ -57,7 +57,7 @@ impl Survey {
         while let Some(newest) = self.own.pop() {
             match verify(&newest) {
                 Ok(()) => {
-                    let found = locate_in(&newest.storage, &newest.directory)?;
+                    let found = locate_in(&newest.registry, &newest.storage, &newest.directory)?;
                     self.own.push(newest);
                     return Ok(NewestOwn { checkpoint: Some(found), skipped });
                 }
@@ -89,6 +89,7 @@ fn in_job(reference: &FileReference) -> Option<&str> {
 ///
 /// Fails when the storage does: whoever does not know all checkpoints must not delete anything.
 pub fn survey(
+    registry: &StorageRegistry,
     storage: &Arc<dyn CheckpointStorage>,
     paths: &CheckpointPaths,
     since: Option<CheckpointId>,
@@ -96,7 +97,7 @@ pub fn survey(
     let mut survey = Survey::default();
     let failed = |source| storage_error(&uri(&**storage, &paths.job_directory()), source);
     for checkpoint in checkpoints(&**storage, paths).map_err(failed)? {
-        match read_checkpoint(storage, paths.checkpoint(checkpoint)) {
+        match read_checkpoint(registry, storage, paths.checkpoint(checkpoint)) {
             Ok(located) => {
                 let metadata = &located.metadata;
                 let is_own = since.is_some_and(|since| metadata.checkpoint >= since)

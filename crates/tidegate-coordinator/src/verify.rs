@@ -1,10 +1,19 @@
 //! Whether a checkpoint is whole: every file that it refers to is there and is the one written.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
 
-use crate::{FileProblem, LocatedCheckpoint, RestoreError};
+use tidegate_types::{FileHandle, OperatorUid};
+
+use crate::{FileFault, FileProblem, FileResolver, LocatedCheckpoint, RestoreError};
+
+/// How many files of remote stores are read at a time.
+const AT_A_TIME: usize = 4;
 
 /// Reads every file that the checkpoint refers to; names all that are missing or damaged at once.
+/// Files of remote stores are then in the cache of the checkpoint's registry, if it has one.
 pub fn verify(located: &LocatedCheckpoint) -> Result<(), RestoreError> {
     verify_with(located, &mut |_| {})
 }
@@ -36,29 +45,67 @@ fn verdict(located: &LocatedCheckpoint, problems: Vec<FileProblem>) -> Result<()
     Err(RestoreError::Files { path: located.uri().into(), problems })
 }
 
+/// A file, and whose state it holds.
+struct Referred<'a> {
+    file: &'a FileHandle,
+    operator: &'a OperatorUid,
+    subtask: u16,
+}
+
 fn problems(located: &LocatedCheckpoint, tell: &mut dyn FnMut(VerifyProgress)) -> Vec<FileProblem> {
-    let (resolver, metadata) = (&located.resolver(), &*located.metadata);
-    let states = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
-    let all: HashSet<_> = states.flat_map(|(_, state)| state.files()).collect();
-    let total = all.iter().fold(0_u64, |sum, file| sum.saturating_add(file.length));
-    let mut progress = VerifyProgress { verified: 0, total };
+    let resolver = located.resolver();
     let mut seen = HashSet::new();
-    let mut problems = Vec::new();
-    for operator in &metadata.operators {
+    let mut files = Vec::new();
+    for operator in &located.metadata.operators {
         for (subtask, state) in &operator.subtasks {
-            for file in state.files().filter(|file| seen.insert(*file)) {
-                if let Err(fault) = resolver.check(file) {
-                    problems.push(FileProblem {
-                        reference: file.reference.clone(),
-                        operator: operator.uid.clone(),
-                        subtask: *subtask,
-                        fault,
-                    });
-                }
-                progress.verified = progress.verified.saturating_add(file.length);
-                tell(progress);
-            }
+            let new = state.files().filter(|file| seen.insert(*file));
+            let (operator, subtask) = (&operator.uid, *subtask);
+            files.extend(new.map(|file| Referred { file, operator, subtask }));
         }
     }
-    problems
+    let total = files.iter().fold(0_u64, |sum, one| sum.saturating_add(one.file.length));
+    let mut progress = VerifyProgress { verified: 0, total };
+    let mut faults = Vec::new();
+    check_all(&resolver, &files, |index, checked| {
+        faults.extend(checked.err().map(|fault| (index, fault)));
+        progress.verified = progress.verified.saturating_add(files[index].file.length);
+        tell(progress);
+    });
+    faults.sort_by_key(|(index, _)| *index);
+    let problem = |(index, fault): (usize, FileFault)| {
+        let Referred { file, operator, subtask } = &files[index];
+        let (reference, operator) = (file.reference.clone(), (*operator).clone());
+        FileProblem { reference, operator, subtask: *subtask, fault }
+    };
+    faults.into_iter().map(problem).collect()
+}
+
+/// Checks the files, several at a time if they come over a network, and tells of each.
+fn check_all(
+    resolver: &FileResolver,
+    files: &[Referred<'_>],
+    mut tell: impl FnMut(usize, Result<(), FileFault>),
+) {
+    let is_remote = files.iter().any(|one| resolver.is_remote(one.file));
+    if !is_remote {
+        let checked = files.iter().map(|one| resolver.check(one.file));
+        return checked.enumerate().for_each(|(index, checked)| tell(index, checked));
+    }
+    let next = AtomicUsize::new(0);
+    let (sender, results) = channel();
+    thread::scope(|scope| {
+        for _ in 0..AT_A_TIME.min(files.len()) {
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || {
+                while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+                    && let Some(one) = files.get(index)
+                {
+                    let told = sender.send((index, resolver.check(one.file)));
+                    told.expect("results are taken until all are there");
+                }
+            });
+        }
+        drop(sender);
+        results.iter().for_each(|(index, checked)| tell(index, checked));
+    });
 }

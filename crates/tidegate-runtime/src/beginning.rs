@@ -10,7 +10,7 @@ use tidegate_coordinator::{
     next_checkpoint_id, remove_abandoned, survey,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, storage_for_uri};
+use tidegate_store::{CheckpointStorage, MemoryStorage, OwnerInfo, StorageRegistry};
 use tidegate_types::{AttemptId, CheckpointId, JobId};
 
 use crate::claimed::RestoredFrom;
@@ -49,6 +49,7 @@ impl Beginning {
     pub(crate) fn prepare(
         name: &str,
         config: &JobConfig,
+        registry: &StorageRegistry,
         options: &RunOptions,
         topology: &Topology,
         check_inputs: CheckInputs<'_>,
@@ -62,7 +63,7 @@ impl Beginning {
         // After a crash what was asked for at first counts only if the run took no checkpoint since,
         // and that shows in the directory.
         let asked = options.restore_path.as_deref().filter(|_| recovery.is_none());
-        let asked = asked.map(|path| find(path, &check)).transpose()?;
+        let asked = asked.map(|path| find(registry, path, &check)).transpose()?;
         if recovery.is_none() {
             check_inputs(asked.as_ref().map(|located| &*located.metadata))?;
         }
@@ -72,9 +73,9 @@ impl Beginning {
             (None, None) => new_job_id(),
         };
         let before = earlier_attempt(recovery, asked.as_ref());
-        let place = take_place(name, job, before, config, options)?;
+        let place = take_place(name, job, before, config, registry, options)?;
         let CheckpointPlace { storage, paths, .. } = &place;
-        let mut survey = survey(storage, paths, recovery.map(RunRecovery::since))?;
+        let mut survey = survey(registry, storage, paths, recovery.map(RunRecovery::since))?;
         // Before anything is removed, so that no number is given twice.
         let next = next_checkpoint_id(&**storage, paths)?;
         let restored = match recovery {
@@ -88,7 +89,7 @@ impl Beginning {
                     Some(own) => Some(own),
                     None => {
                         let asked = options.restore_path.as_deref();
-                        asked.map(|path| find(path, &check)).transpose()?
+                        asked.map(|path| find(registry, path, &check)).transpose()?
                     }
                 }
             }
@@ -148,10 +149,11 @@ impl Beginning {
 }
 
 fn find(
+    registry: &StorageRegistry,
     path: &str,
     check: &dyn Fn(&LocatedCheckpoint) -> Result<(), JobError>,
 ) -> Result<LocatedCheckpoint, JobError> {
-    let located = restore_progress::locate_and_verify(path)?;
+    let located = restore_progress::locate_and_verify(registry, path)?;
     check(&located)?;
     Ok(located)
 }
@@ -186,10 +188,11 @@ fn take_place(
     job: JobId,
     before: AttemptId,
     config: &JobConfig,
+    registry: &StorageRegistry,
     options: &RunOptions,
 ) -> Result<CheckpointPlace, JobError> {
-    let storage: Arc<dyn CheckpointStorage> = match &config.checkpoints_dir {
-        Some(uri) => storage_for_uri(uri)?,
+    let storage: Arc<dyn CheckpointStorage> = match config.metadata_dir() {
+        Some(uri) => registry.open(&uri)?,
         None if config.retention.is_externalized() => return Err(JobError::NoCheckpointDirectory),
         None => {
             if config.interval.is_some() {
@@ -212,7 +215,7 @@ fn take_place(
     if let Some(former) = ownership.superseded() {
         tracing::warn!("{}/{directory} is taken over from {former}", storage.uri());
     }
-    Ok(CheckpointPlace { storage, paths, ownership })
+    Ok(CheckpointPlace { registry: registry.clone(), storage, paths, ownership })
 }
 
 fn new_job_id() -> JobId {

@@ -7,7 +7,9 @@ use tidegate_coordinator::{
     CheckpointPaths, FileResolver, LocatedCheckpoint, RestoredCheckpoint, rebased,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, OwnerInfo, Ownership, StorageError, StoragePath};
+use tidegate_store::{
+    CheckpointStorage, OwnerInfo, Ownership, StorageError, StoragePath, StorageRegistry,
+};
 use tidegate_types::CheckpointId;
 
 use crate::error::JobError;
@@ -25,6 +27,7 @@ pub(crate) struct RestoredFrom {
 
 /// Where a claimed checkpoint lies, held for as long as this run lasts.
 pub(crate) struct ForeignPlace {
+    registry: StorageRegistry,
     pub(crate) storage: Arc<dyn CheckpointStorage>,
     pub(crate) directory: StoragePath,
     _ownership: Box<dyn Ownership>,
@@ -48,6 +51,7 @@ impl RestoredFrom {
             None => located.directory.clone(),
         };
         let foreign = ForeignPlace {
+            registry: located.registry.clone(),
             storage: Arc::clone(&located.storage),
             directory: located.directory.clone(),
             _ownership: located.storage.own(&held, owner)?,
@@ -100,6 +104,6 @@ impl ForeignPlace {
         &self,
         discarded: &tidegate_coordinator::Discarded,
     ) -> Result<(), StorageError> {
-        tidegate_coordinator::discard_at(&*self.storage, &self.directory, discarded)
+        tidegate_coordinator::discard_at(&self.registry, &*self.storage, &self.directory, discarded)
     }
 }

@@ -310,7 +310,7 @@ impl Driver {
         let place = Arc::clone(&self.place);
         let savepoint = self.savepoints.place(publication.checkpoint());
         self.storage.publish(Box::new(move || {
-            let CheckpointPlace { storage, paths, ownership } = &*place;
+            let CheckpointPlace { storage, paths, ownership, .. } = &*place;
             let (checkpoint, metadata) = (publication.checkpoint(), publication.metadata());
             let outcome = match savepoint {
                 // Its directory is nobody else's; but who has lost the job says nothing more of it.
@@ -338,16 +338,16 @@ impl Driver {
         let restored = self.restored.as_ref();
         let foreign = discarded.checkpoint.and_then(|id| restored?.foreign(id));
         self.storage.delete(Box::new(move || {
-            let CheckpointPlace { storage, paths, ownership } = &*place;
+            let CheckpointPlace { registry, storage, paths, ownership } = &*place;
             // Who has taken the directory over numbers his checkpoints far above ours, so that
             // nothing of his is hit even if that happens right after this question.
             ownership.check()?;
             if let Some(savepoint) = &savepoint {
-                discard_at(&*savepoint.storage, &savepoint.directory, &discarded)
+                discard_at(registry, &*savepoint.storage, &savepoint.directory, &discarded)
             } else if let Some(foreign) = &foreign {
                 foreign.discard(&discarded)
             } else {
-                discard(&**storage, paths, &discarded)
+                discard(registry, &**storage, paths, &discarded)
             }
         }));
     }
@@ -364,6 +364,7 @@ mod tests {
     };
     use tidegate_store::{
         MemoryStorage, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath,
+        StorageRegistry,
     };
     use tidegate_types::{
         AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism,
@@ -414,6 +415,7 @@ mod tests {
         let mut driver = Driver {
             coordinator,
             place: Arc::new(CheckpointPlace {
+                registry: StorageRegistry::local(),
                 storage: Arc::new(MemoryStorage::new()),
                 paths: CheckpointPaths::of_job(job_id),
                 ownership: Box::new(Hung(hangs)),
@@ -423,7 +425,7 @@ mod tests {
             stops,
             status: Arc::new(StatusBoard::new(started)),
             patience: Duration::from_millis(30),
-            savepoints: Savepoints::new(job_id, None),
+            savepoints: Savepoints::new(job_id, StorageRegistry::local(), None),
             restored: None,
         };
         // A millisecond after its start, a checkpoint is due.

@@ -10,7 +10,7 @@ use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopo
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
-use tidegate_store::storage_for_uri;
+use tidegate_store::{DataDirectory, StorageRegistry};
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
 };
@@ -57,6 +57,7 @@ impl JobRun {
         name: &str,
         job: Job,
         config: &JobConfig,
+        registry: &StorageRegistry,
         options: &RunOptions,
         stops: Receiver<Stop>,
         status: Arc<StatusBoard>,
@@ -71,7 +72,8 @@ impl JobRun {
             let mut anew = graph.inputs.iter().filter(|input| begins_anew(&input.uid));
             Ok(anew.try_for_each(|input| (input.check)())?)
         };
-        let beginning = Beginning::prepare(name, config, options, &topology, &check_inputs)?;
+        let beginning =
+            Beginning::prepare(name, config, registry, options, &topology, &check_inputs)?;
         let job = beginning.info.job_id;
         let sinks = graph.sinks.iter().map(|sink| (sink.own)(job, beginning.goes_on));
         let sinks = sinks.collect::<Result<_, _>>()?;
@@ -81,7 +83,7 @@ impl JobRun {
         let storage = StorageThread::start();
         let started = Instant::now();
         let patience = PATIENCE;
-        let savepoints = Savepoints::new(job, config.savepoints_dir.clone());
+        let savepoints = Savepoints::new(job, registry.clone(), config.savepoints_dir.clone());
         let driver = Driver {
             coordinator,
             place,
@@ -261,7 +263,8 @@ impl JobRun {
             // Any other savepoint is its owner's, who may have deleted it already.
             if completed.kind() != SnapshotKind::Savepoint {
                 let directory = place.paths.checkpoint(checkpoint);
-                let resolver = FileResolver::new(Arc::clone(&place.storage), directory);
+                let (registry, storage) = (place.registry.clone(), Arc::clone(&place.storage));
+                let resolver = FileResolver::new(registry, storage, directory);
                 return Some((metadata, resolver, true));
             }
         }
@@ -335,20 +338,27 @@ fn state_backend(
     config: &JobConfig,
     place: &CheckpointPlace,
 ) -> Result<Arc<dyn StateBackend>, JobError> {
-    let CheckpointPlace { storage, paths, .. } = place;
+    let CheckpointPlace { registry, storage, paths, .. } = place;
     match config.backend {
         Backend::Memory => {
             Ok(Arc::new(MemoryStateBackend::with_max_state_size(config.memory_max_state_size)))
         }
         Backend::Fs => {
-            let backend = match &config.fs_checkpoint_dir {
+            let backend = match config.data_dir() {
                 Some(uri) => {
-                    storage_for_uri(uri)?.delete_directory(&paths.task_owned())?;
-                    FsStateBackend::new(uri)?
+                    let data = DataDirectory::open(registry, uri, config.entropy.as_ref())?;
+                    if data.storage().local_path(&paths.task_owned()).is_some() {
+                        data.storage().delete_directory(&paths.task_owned())?;
+                    }
+                    FsStateBackend::in_data_directory(data)
                 }
                 None => FsStateBackend::in_checkpoint_directory(),
             };
             let backend = backend.with_config(config.fs());
+            let backend = match registry.cache() {
+                Some(cache) => backend.with_cache(Arc::clone(cache)),
+                None => backend,
+            };
             Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
         }
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),

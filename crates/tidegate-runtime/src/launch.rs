@@ -9,6 +9,7 @@ use std::time::Instant;
 use crossbeam::channel::{Sender, unbounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use tidegate_coordinator::JobStatus;
+use tidegate_store::StorageFactory;
 
 use crate::config::{ConfigSources, Configuration};
 use crate::control::{ControlRequest, ControlResponse, ControlServer, JobRegistration, JobState};
@@ -26,9 +27,20 @@ use crate::status::StatusBoard;
 /// `build` makes the job's graph. Configuration comes from `tidegate.yaml`, and from
 /// `tidegate run` if it started the program; alone, the program behaves the same. SIGINT cancels
 /// the job, SIGTERM suspends it (its checkpoints are kept). Failures are told on standard error.
+///
+/// Checkpoints go to the local file system; [`run_with_stores`] knows more stores.
 pub fn run(name: &str, build: impl FnOnce(&Job) -> Result<(), UserError>) -> ExitCode {
+    run_with_stores(name, [], build)
+}
+
+/// Like [`run`], with the stores of these factories.
+pub fn run_with_stores(
+    name: &str,
+    stores: impl IntoIterator<Item = Arc<dyn StorageFactory>>,
+    build: impl FnOnce(&Job) -> Result<(), UserError>,
+) -> ExitCode {
     start_log();
-    match try_run(name, build) {
+    match try_run(name, stores, build) {
         Ok(status) => ExitStatus::from(status).into(),
         Err(error) => {
             // Standard error is where a command tells why it failed; the log may be filtered.
@@ -55,6 +67,7 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 
 fn try_run(
     name: &str,
+    stores: impl IntoIterator<Item = Arc<dyn StorageFactory>>,
     build: impl FnOnce(&Job) -> Result<(), UserError>,
 ) -> Result<JobStatus, JobError> {
     let options = RunOptions::from_env()?;
@@ -66,6 +79,10 @@ fn try_run(
         tracing::warn!("{warning}");
     }
     let config = configuration.job_config()?;
+    let registry = config.registry(stores);
+    for warning in configuration.unread_by(&registry) {
+        tracing::warn!("{warning}");
+    }
     let job = Job::new();
     build(&job).map_err(|source| JobError::Setup { source })?;
 
@@ -73,7 +90,8 @@ fn try_run(
     watch_signals(stop.clone());
     let started = Instant::now();
     let status = Arc::new(StatusBoard::new(started));
-    let mut run = JobRun::prepare(name, job, &config, &options, stops, Arc::clone(&status))?;
+    let board = Arc::clone(&status);
+    let mut run = JobRun::prepare(name, job, &config, &registry, &options, stops, board)?;
     let _control =
         serve_control(&run, options.supervisor_process_id, stop.clone(), Arc::clone(&status))?;
     tracing::info!(job = %run.job_id(), checkpoints = %run.checkpoint_uri(), "{name} starts");

@@ -57,6 +57,6 @@ pub use error::{JobError, TaskError, UserError};
 pub use exit_status::ExitStatus;
 pub use graph::{Job, KeyedStream, SourceBuilder, Stream};
 pub use keyed::{KeyedProcess, ProcessContext, StateSetup, Timer};
-pub use launch::run;
+pub use launch::{run, run_with_stores};
 pub use operators::Emitter;
 pub use record::Data;

@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tidegate_coordinator::{LocatedCheckpoint, RestoreError, locate, verify_with};
+use tidegate_store::StorageRegistry;
 
 /// Finds the checkpoint and reads every file that it refers to. Shown on standard error if that is
 /// a terminal, and if it takes longer than a moment.
-pub(crate) fn locate_and_verify(path: &str) -> Result<LocatedCheckpoint, RestoreError> {
+pub(crate) fn locate_and_verify(
+    registry: &StorageRegistry,
+    path: &str,
+) -> Result<LocatedCheckpoint, RestoreError> {
     // Hidden by itself where standard error is no terminal.
     let bar = ProgressBar::new_spinner();
     bar.set_message("looking for the checkpoint");
     bar.enable_steady_tick(Duration::from_millis(100));
-    let located = locate(path).and_then(|located| {
+    let located = locate(registry, path).and_then(|located| {
         let style = ProgressStyle::with_template(
             "{spinner} verifying {bar:30} {binary_bytes} of {binary_total_bytes} ({eta})",
         );

@@ -12,7 +12,7 @@ use tidegate_coordinator::{
     remove_abandoned, survey,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, OwnerInfo, Ownership, StorageError};
+use tidegate_store::{CheckpointStorage, OwnerInfo, Ownership, StorageError, StorageRegistry};
 use tidegate_types::{
     AttemptId, Barrier, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, Subtask,
     TaskId,
@@ -162,7 +162,8 @@ impl<'a> Process<'a> {
         let failed = |source| RestoreError::Storage { path: "sim:".into(), source };
         let owner = OwnerInfo::current("simulated", 1);
         let hold = storage.own(&paths.job_directory(), &owner).map_err(failed)?;
-        let mut survey = survey(&storage, &paths, Some(CheckpointId::FIRST))?;
+        let mut survey =
+            survey(&StorageRegistry::local(), &storage, &paths, Some(CheckpointId::FIRST))?;
         let next = next_checkpoint_id(&*storage, &paths).map_err(failed)?;
         survey.newest_own()?;
         remove_abandoned(&*storage, &paths, &survey).map_err(failed)?;
@@ -203,7 +204,8 @@ impl<'a> Process<'a> {
             return Ok(());
         };
         let directory = self.run.paths.checkpoint(metadata.checkpoint);
-        let resolver = FileResolver::new(Arc::clone(&self.storage), directory);
+        let resolver =
+            FileResolver::new(StorageRegistry::local(), Arc::clone(&self.storage), directory);
         for subtask in &mut self.subtasks {
             self.position = subtask.restore(&metadata, &resolver)?;
             assert_eq!(self.run.position_of(metadata.checkpoint), Some(self.position));
@@ -303,7 +305,8 @@ impl<'a> Process<'a> {
     fn discard(&mut self, discarded: Discarded) {
         let again = std::mem::take(&mut self.undeleted);
         for discarded in again.into_iter().chain([discarded]) {
-            let deleted = discard(&*self.storage, &self.run.paths, &discarded);
+            let deleted =
+                discard(&StorageRegistry::local(), &*self.storage, &self.run.paths, &discarded);
             if deleted.is_err() {
                 self.undeleted.push(discarded);
             }

@@ -8,7 +8,7 @@ use tidegate_state::{
     Acceptance, CancelToken, Expiry, KeyedStateBackend, LayeredBackend, LayeredTable, SnapshotJob,
     StateBase, StateError, StateTable,
 };
-use tidegate_store::CheckpointStorage;
+use tidegate_store::DataDirectory;
 use tidegate_types::{CheckpointId, FileHandle, KeyGroupRange, RegisteredState, SnapshotKind};
 
 use crate::FsStateConfig;
@@ -26,7 +26,7 @@ use crate::worker::{Shared, Worker};
 pub(crate) struct FsKeyedState {
     place: Arc<Place>,
     config: FsStateConfig,
-    data: Option<Arc<dyn CheckpointStorage>>,
+    data: Option<DataDirectory>,
     states: Vec<(RegisteredState, Box<dyn LayeredTable>)>,
     /// Restored states that nobody has registered so far: they stay where they are, so that an
     /// operator that leaves a state out for one run does not lose it.
@@ -50,7 +50,7 @@ impl FsKeyedState {
     pub(crate) fn new(
         place: Arc<Place>,
         config: FsStateConfig,
-        data: Option<Arc<dyn CheckpointStorage>>,
+        data: Option<DataDirectory>,
         restored: Restored,
     ) -> Self {
         let Restored { parts, epoch, registered } = restored;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use tidegate_segment::{Origin, Segment, SegmentError, SegmentWriter};
 use tidegate_state::{KeyedContext, StateError};
-use tidegate_store::{CheckpointStorage, StateWriter, StoragePath};
+use tidegate_store::{CheckpointStorage, FileCache, StateWriter, StoragePath};
 use tidegate_types::CheckpointId;
 
 use crate::error::{FsStateError, files};
@@ -25,6 +25,7 @@ pub(crate) struct Place {
     pub(crate) names: Names,
     /// The directory is temporary, and goes with its last user.
     pub(crate) temporary: Option<Arc<TempDir>>,
+    pub(crate) cache: Option<Arc<FileCache>>,
 }
 
 pub(crate) type Writer = SegmentWriter<Box<dyn StateWriter>>;
@@ -66,6 +67,19 @@ impl Place {
             self.failed(FsStateError::NotLocal { path: location.path.as_str().into() })
         })?;
         Segment::open(&local).map_err(|error| self.failed(error))
+    }
+
+    /// Keeps what was uploaded for a restore on this machine.
+    pub(crate) fn keep_copy(
+        &self,
+        stored: &Stored,
+        storage: &dyn CheckpointStorage,
+        path: &StoragePath,
+    ) {
+        let local = stored.location.storage.local_path(&stored.location.path);
+        if let (Some(cache), Some(local), None) = (&self.cache, local, storage.local_path(path)) {
+            cache.adopt(&local, stored.file);
+        }
     }
 
     pub(crate) fn failed(&self, error: impl Into<FsStateError>) -> StateError {

@@ -99,7 +99,8 @@ fn open(
         Stored::of_checkpoint(segment, handle, location, may_be_shared)
     } else {
         let local = place.new_location()?;
-        let file = download(&location, &local, handle.length)?;
+        let wanted = FinishedFile { length: handle.length, digest: handle.digest };
+        let file = copy(place, &location, &local, wanted)?;
         let segment = place.map(&local).inspect_err(|_| drop(local.delete()))?;
         let stored = Stored::working(segment, file, local, place.temporary.clone());
         if file.digest != handle.digest {
@@ -117,6 +118,22 @@ fn open(
     }
     let path = stored.location.path.as_str().into();
     Err(place.failed(FsStateError::OtherFile { path, expected, found }))
+}
+
+/// Makes a local file of one of a store: a second name of the cache's copy, if there is a cache.
+fn copy(
+    place: &Place,
+    from: &Location,
+    to: &Location,
+    wanted: FinishedFile,
+) -> Result<FinishedFile, StorageError> {
+    match (&place.cache, to.storage.local_path(&to.path)) {
+        (Some(cache), Some(target)) => {
+            cache.link(&*from.storage, &from.path, wanted, &target)?;
+            Ok(wanted)
+        }
+        _ => download(from, to, wanted.length),
+    }
 }
 
 fn download(from: &Location, to: &Location, length: u64) -> Result<FinishedFile, StorageError> {

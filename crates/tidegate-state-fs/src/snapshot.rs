@@ -7,7 +7,7 @@ use tidegate_state::{
     CancelToken, CanonicalSnapshot, FrozenTable, SnapshotJob, SnapshotResult, SnapshotTarget,
     StateError,
 };
-use tidegate_store::{CheckpointStorage, LinkOutcome, StorageError, StoragePath};
+use tidegate_store::{CheckpointStorage, DataDirectory, LinkOutcome, StorageError, StoragePath};
 use tidegate_types::{
     BackendKind, FileHandle, FileReference, KeyedStateHandle, RegisteredState, SharedFile,
     SnapshotKind, StateHandle,
@@ -41,7 +41,7 @@ pub(crate) struct FsSnapshot {
     /// What makes one segment of all, unless the checkpoint is to be incremental.
     pub(crate) whole: Option<Merge>,
     /// Where files go, unless where the checkpoint itself is.
-    pub(crate) data: Option<Arc<dyn CheckpointStorage>>,
+    pub(crate) data: Option<DataDirectory>,
 }
 
 /// Files of a checkpoint, deleted unless it is kept.
@@ -121,7 +121,7 @@ impl FsSnapshot {
         target: &SnapshotTarget<'_>,
         cancel: &CancelToken,
     ) -> Result<KeyedStateHandle, StateError> {
-        let storage = self.data.as_deref().unwrap_or(target.storage);
+        let storage = self.data.as_ref().map_or(target.storage, |data| &**data.storage());
         let mut files = Files { storage, made: Vec::new() };
         let mut named: Vec<Named> = Vec::new();
         let mut manifest = Manifest { epoch: self.epoch, parts: Vec::with_capacity(parts.len()) };
@@ -171,6 +171,7 @@ impl FsSnapshot {
         let storage = files.storage;
         let directory = if self.exclusive { target.exclusive } else { target.shared };
         let path = directory.join(&name)?;
+        let path = self.data.as_ref().map_or(Ok(path.clone()), |data| data.place(&path))?;
         let linked = if stored.location.storage.uri() == storage.uri() {
             storage.link(&stored.location.path, &path)
         } else {
@@ -196,6 +197,7 @@ impl FsSnapshot {
                     let path = path.as_str().into();
                     return Err(self.place.failed(FsStateError::OtherContent { path }));
                 }
+                self.place.keep_copy(stored, storage, &path);
                 file
             }
             Err(error) => return Err(error.into()),
@@ -206,7 +208,7 @@ impl FsSnapshot {
                 let directory = directory.file_name().unwrap_or_default();
                 FileReference::in_job(&format!("{directory}/{name}"))
             }
-            Some(storage) => FileReference::absolute(&format!("{}/{path}", storage.uri())),
+            Some(data) => FileReference::absolute(&data.uri_of(&path)),
         };
         let reference =
             reference.map_err(|invalid| StorageError::InvalidPath { found: invalid.found })?;

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
-use crate::life::{Life, Process};
+use crate::life::{Held, Life, Process};
 use crate::path;
 use crate::place::{self, Placement};
 
@@ -59,6 +59,7 @@ pub(crate) struct Hold {
     /// `{directory}/.owner/{id}`.
     own: String,
     superseded: Option<OwnerInfo>,
+    _held: Held,
     /// The thread that beats ends with it.
     beat: Option<mpsc::Sender<()>>,
 }
@@ -84,6 +85,7 @@ impl Hold {
         let new = path::join(&directory, &format!("{NEW}{id}"));
         let take = Taking { cluster: &cluster, directory: &directory, id: &id, new: &new };
         let failed = |failure: Failure| failure.certainly(Operation::Own, &*uri);
+        let ours = Held::new(&id);
         let superseded = match take.run(owner, from_the_living).await {
             Ok(Taken::Ours(superseded)) => superseded,
             Ok(Taken::Owned(owner)) => {
@@ -98,7 +100,7 @@ impl Hold {
         };
         let own = format!("{}/{id}", path::join(&directory, OWNER));
         let beat = Some(start_beating(&cluster, &own).map_err(failed)?);
-        let hold = Self { cluster, root, directory, uri, own, superseded, beat };
+        let hold = Self { cluster, root, directory, uri, own, superseded, _held: ours, beat };
         hold.remove_unfinished()
             .await
             .map_err(|failure| failure.certainly(Operation::Own, &*hold.uri))?;
@@ -361,7 +363,7 @@ impl Taking<'_> {
         let text = self.text_of(other).await?;
         let lease = as_milliseconds(self.cluster.lease());
         let info = OwnerInfo::from_text(&text).unwrap_or_else(OwnerInfo::unknown);
-        match Process::from_text(&text).map_or(Life::Unknown, |process| process.life()) {
+        match Process::from_text(&text).map_or(Life::Unknown, |process| process.life(&other.id)) {
             Life::Lives => return Ok((info, true)),
             Life::Dead => return Ok((info, false)),
             Life::Unknown if !wait => {

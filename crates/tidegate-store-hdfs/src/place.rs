@@ -6,7 +6,6 @@
 //! carried out and may be asked for again; once it has been deleted, it never will be; and when it
 //! is gone by itself, the file has its new name, or somebody removed it.
 
-use crate::patience::Backoff;
 use bytes::Bytes;
 use hdfs_native::Client;
 use hdfs_native::file::FileWriter;
@@ -37,7 +36,7 @@ pub(crate) async fn place(
     temporary: &str,
     target: &str,
 ) -> Result<Placement, Failure> {
-    let (deadline, mut backoff) = (cluster.deadline(), Backoff::default());
+    let mut patience = cluster.patience();
     let (mut in_doubt, mut directory_tries) = (false, 0);
     let gone = |in_doubt| if in_doubt { Placement::GoneOrNamed } else { Placement::Gone };
     loop {
@@ -64,7 +63,7 @@ pub(crate) async fn place(
             }
             kind => {
                 in_doubt |= kind == Kind::Unanswered;
-                cluster.pause(failure, &mut backoff, deadline).await?;
+                patience.pause_after(failure).await?;
             }
         }
     }
@@ -81,7 +80,7 @@ pub(crate) async fn write_temporary(
     bytes: &[u8],
     make_directory: bool,
 ) -> Result<String, Failure> {
-    let (deadline, mut backoff) = (cluster.deadline(), Backoff::default());
+    let mut patience = cluster.patience();
     let bytes = Bytes::copy_from_slice(bytes);
     let mut replicas = Replicas::default();
     loop {
@@ -105,7 +104,7 @@ pub(crate) async fn write_temporary(
                     replicas.lower(cluster, &temporary).await;
                 }
                 cluster.delete_later(temporary);
-                cluster.pause(failure, &mut backoff, deadline).await?;
+                patience.pause_after(failure).await?;
             }
         }
     }

@@ -17,7 +17,6 @@ use hdfs_native::file::FileWriter;
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
 use crate::path;
-use crate::patience::Backoff;
 use crate::place;
 
 /// The most bytes that are kept: after each so many, at the latest, what was sent is made durable.
@@ -45,7 +44,7 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) async fn start(cluster: &Cluster, directory: &str) -> Result<Self, Failure> {
-        let (deadline, mut backoff) = (cluster.deadline(), Backoff::default());
+        let mut patience = cluster.patience();
         loop {
             let temporary = path::join(directory, &path::temporary_name());
             let create = async |client: Client| {
@@ -70,7 +69,7 @@ impl Stream {
             };
             // Another name: that one may be there, and nobody's.
             cluster.delete_later(temporary);
-            cluster.pause(failure, &mut backoff, deadline).await?;
+            patience.pause_after(failure).await?;
         }
     }
 
@@ -87,7 +86,7 @@ impl Stream {
     }
 
     async fn persist(&mut self, cluster: &Cluster, to_the_end: bool) -> Result<(), Failure> {
-        let (mut deadline, mut backoff) = (cluster.deadline(), Backoff::default());
+        let mut patience = cluster.patience();
         loop {
             let durable = self.durable;
             let failure = match self.go_on(cluster, to_the_end).await {
@@ -95,9 +94,9 @@ impl Stream {
                 Err(failure) => failure,
             };
             if self.durable > durable {
-                (deadline, backoff) = (cluster.deadline(), Backoff::default());
+                patience = cluster.patience();
             }
-            cluster.pause(failure, &mut backoff, deadline).await?;
+            patience.pause_after(failure).await?;
         }
     }
 

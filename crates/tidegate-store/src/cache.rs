@@ -60,24 +60,18 @@ struct State {
 }
 
 impl FileCache {
-    /// The cache in this directory, which is made when absent, for this user alone. At most
+    /// The cache in this directory, which is made with the first copy, for this user alone. At most
     /// `max_bytes` are kept there, however large what is in use at the moment is.
-    ///
-    /// Removes what processes have left there that were killed.
-    pub fn open(directory: &Path, max_bytes: u64) -> Result<Self, StorageError> {
-        let failed = |error| cannot(Operation::Create, directory, error);
-        let directory = std::path::absolute(directory).map_err(failed)?;
-        let cache = Self {
+    #[must_use]
+    pub fn new(directory: PathBuf, max_bytes: u64) -> Self {
+        Self {
             directory,
             max_bytes,
             readers: Readers::default(),
             state: Mutex::default(),
             fetched: Condvar::new(),
             working: Mutex::default(),
-        };
-        cache.make_directory()?;
-        working::remove_abandoned(&cache.directory)?;
-        Ok(cache)
+        }
     }
 
     /// Its directory.
@@ -178,18 +172,24 @@ impl FileCache {
             return;
         }
         let copy = self.copy(&name_of(file));
+        if self.make_directory().is_err() {
+            return;
+        }
         // Only a second name, not a second file: a working file goes when its task no longer needs it.
         if fs::hard_link(local, &copy).is_ok() {
             self.make_room();
         }
     }
 
-    /// The directory for working files of this process, in the file system of the copies.
+    /// The directory for working files of this process, in the file system of the copies. What
+    /// killed processes have left in theirs is removed first.
     pub fn working_directory(&self) -> Result<Arc<WorkingDirectory>, StorageError> {
         let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(directory) = &*working {
             return Ok(Arc::clone(directory));
         }
+        self.make_directory()?;
+        working::remove_abandoned(&self.directory)?;
         let made = Arc::new(WorkingDirectory::make(&self.directory)?);
         *working = Some(Arc::clone(&made));
         Ok(made)

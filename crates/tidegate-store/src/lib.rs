@@ -32,6 +32,7 @@
 mod cache;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod data;
 mod error;
 mod fs;
 mod memory;
@@ -43,6 +44,7 @@ mod storage;
 mod uri;
 
 pub use cache::{FileCache, WorkingDirectory};
+pub use data::{DataDirectory, EntropyMarker};
 pub use error::{Determinacy, Operation, StorageError};
 pub use fs::FsStorage;
 pub use memory::MemoryStorage;

@@ -57,7 +57,7 @@ impl OwnerInfo {
         }
     }
 
-    /// The text in which stores keep it.
+    /// The text in which stores keep it: five lines, each ended by a line feed.
     #[must_use]
     pub fn to_text(&self) -> String {
         format!(
@@ -70,7 +70,8 @@ impl OwnerInfo {
         )
     }
 
-    /// From the text in which stores keep it, whatever follows it there. `None` for a text that is not whole, as that of an owner who is just writing it.
+    /// The owner of this text. `None` for a text that is not whole, as that of an owner who is just
+    /// writing it.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
@@ -84,7 +85,7 @@ impl OwnerInfo {
         })
     }
 
-    /// Of a directory that is certainly owned, when it could not be read by whom.
+    /// Stands for an owner who certainly is, but whose text could not be read.
     #[must_use]
     pub fn unknown() -> Self {
         Self {

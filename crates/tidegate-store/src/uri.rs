@@ -62,35 +62,30 @@ pub(crate) fn normal(scheme: &str, rest: &str) -> Result<String, StorageError> {
     Ok(format!("{scheme}://{trimmed}{slash}"))
 }
 
+/// A URI as scheme and authority, which are no names in a store, and the path after them; a plain
+/// path is all path.
+pub(crate) fn split_authority(uri: &str) -> (&str, &str) {
+    let Some((scheme, rest)) = scheme_of(uri) else { return ("", uri) };
+    let authority = rest.strip_prefix("//");
+    let authority = authority.map_or(0, |rest| 2 + rest.find('/').unwrap_or(rest.len()));
+    uri.split_at(scheme.len() + 1 + authority)
+}
+
 /// A URI as root and path in it: the path is the last name, if a store accepts that, so that `..` of
 /// a checkpoint's directory lies in the same storage.
 pub(crate) fn split(uri: &str) -> (&str, StoragePath) {
     let whole = (uri, StoragePath::root());
-    let head = match scheme_of(uri) {
-        // The authority is no name in the store.
-        Some((scheme, rest)) => {
-            let authority =
-                rest.strip_prefix("//").map_or(0, |rest| 2 + rest.find('/').unwrap_or(rest.len()));
-            scheme.len() + 1 + authority
-        }
-        None => 0,
-    };
-    let Some(slash) = uri[head..].rfind('/') else {
+    let (authority, path) = split_authority(uri);
+    let Some(slash) = path.rfind('/') else {
         // A plain relative name lies in the current directory.
         return match StoragePath::new(uri) {
-            Ok(path) if head == 0 => (".", path),
+            Ok(path) if authority.is_empty() => (".", path),
             _ => whole,
         };
     };
-    let (directory, name) = (&uri[..head + slash], &uri[head + slash + 1..]);
-    match StoragePath::new(name) {
-        Ok(path) if !path.is_root() => {
-            // The root directory itself keeps its slash.
-            let directory = if slash == 0 { &uri[..=head] } else { directory };
-            (directory, path)
-        }
-        _ => whole,
-    }
+    // The root directory itself keeps its slash.
+    let directory = &uri[..authority.len() + slash.max(1)];
+    StoragePath::new(&path[slash + 1..]).map_or(whole, |name| (directory, name))
 }
 
 #[cfg(test)]

@@ -8,12 +8,13 @@ use tidegate_runtime::ExitStatus;
 
 use crate::arguments::InspectArguments;
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, stores};
 use report::CheckpointReport;
 
 pub(crate) fn inspect(arguments: &InspectArguments) -> Result<u8, Failure> {
     let refused = |error| Failure::new(ExitStatus::RestoreRefused, error);
-    let located = locate(&arguments.path).map_err(refused)?;
+    let registry = stores::configured(&arguments.stores)?;
+    let located = locate(&registry, &arguments.path).map_err(refused)?;
     let problems = match verify(&located) {
         Ok(()) => Vec::new(),
         Err(RestoreError::Files { problems, .. }) => problems,

@@ -6,7 +6,7 @@ use tidegate_coordinator::{
     Coordinator, CoordinatorConfig, Event, JobStatus, RestoredCheckpoint, locate_in, rebased,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, Determinacy, FsStorage, StoragePath};
+use tidegate_store::{CheckpointStorage, Determinacy, FsStorage, StoragePath, StorageRegistry};
 use tidegate_types::{
     FileHandle, FileReference, OperatorState, Parallelism, SnapshotKind, StateHandle, Subtask,
     TaskId,
@@ -132,7 +132,7 @@ fn from_another_directory_every_file_is_named_absolutely() {
     let published = storage.publish(&directory.join("_metadata").unwrap(), &bytes).unwrap();
     assert_eq!(published, tidegate_store::PublishOutcome::Published);
 
-    let located = locate_in(&storage, &directory).unwrap();
+    let located = locate_in(&StorageRegistry::local(), &storage, &directory).unwrap();
     let rebased = rebased(&located).unwrap();
     let state = &rebased.operators[0].subtasks[0].1;
     let names: Vec<&str> = state.files().map(|file| file.reference.as_str()).collect();

@@ -10,7 +10,7 @@ use tidegate_coordinator::{
     locate, locate_in, next_checkpoint_id, publish_metadata, remove_incomplete, verify,
 };
 use tidegate_meta::CheckpointMetadata;
-use tidegate_store::{CheckpointStorage, FsStorage, MemoryStorage, StoragePath};
+use tidegate_store::{CheckpointStorage, FsStorage, MemoryStorage, StoragePath, StorageRegistry};
 use tidegate_types::{
     AttemptId, BackendKind, FileHandle, FileReference, JobId, KeyGroup, KeyGroupRange,
     KeyedStateHandle, MaxParallelism, OperatorState, Parallelism, SharedFile, SnapshotKind,
@@ -104,7 +104,7 @@ impl Directory {
 }
 
 fn find(path: &Path) -> Result<LocatedCheckpoint, RestoreError> {
-    locate(path.to_str().unwrap())
+    locate(&StorageRegistry::local(), path.to_str().unwrap())
 }
 
 fn skipped(located: &LocatedCheckpoint) -> Vec<String> {
@@ -273,7 +273,8 @@ fn what_is_discarded_is_gone_and_nothing_else() {
     let files: Vec<_> = files.map(|shared| shared.file.clone()).collect();
     let discarded = Discarded { checkpoint: Some(id(1)), files };
     for _ in 0..2 {
-        discard(&*directory.storage, &directory.paths, &discarded).unwrap();
+        discard(&StorageRegistry::local(), &*directory.storage, &directory.paths, &discarded)
+            .unwrap();
     }
     assert!(!directory.checkpoint(1).exists());
     assert!(!directory.job().join("shared/segment-1").exists());
@@ -291,7 +292,8 @@ fn while_the_metadata_is_there_its_files_are() {
     // Something that cannot be deleted as a file is.
     fs::remove_file(directory.checkpoint(1).join("_metadata")).unwrap();
     fs::create_dir_all(directory.checkpoint(1).join("_metadata/x")).unwrap();
-    discard(&*directory.storage, &directory.paths, &discarded).unwrap_err();
+    discard(&StorageRegistry::local(), &*directory.storage, &directory.paths, &discarded)
+        .unwrap_err();
     assert!(directory.job().join("shared/segment-1").exists());
     assert!(directory.checkpoint(1).join("manifest").exists());
 }
@@ -317,9 +319,10 @@ fn a_storage_without_local_files_is_read() {
     let paths = CheckpointPaths::of_job(JOB);
     let metadata = CheckpointMetadata { operators: Vec::new(), ..Directory::new().metadata(4) };
     publish_metadata(&*storage, &paths, &metadata).unwrap();
-    let located = locate_in(&storage, &paths.job_directory()).unwrap();
+    let located = locate_in(&StorageRegistry::local(), &storage, &paths.job_directory()).unwrap();
     assert_eq!((&*located.metadata, located.directory), (&metadata, paths.checkpoint(id(4))));
-    let error = locate_in(&storage, &StoragePath::new("else").unwrap()).unwrap_err();
+    let error = locate_in(&StorageRegistry::local(), &storage, &StoragePath::new("else").unwrap())
+        .unwrap_err();
     assert!(matches!(error, RestoreError::NotFound { .. }), "{error}");
 }
 

@@ -1,14 +1,18 @@
 //! The settings of a job as typed values.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_align::AlignmentMode;
 use tidegate_coordinator::{CoordinatorConfig, ExternalizedCheckpointCleanup};
 use tidegate_state_fs::{CompactionConfig, FsStateConfig};
+use tidegate_store::{EntropyMarker, FileCache, StorageFactory, StorageRegistry, StorageSettings};
 use tidegate_types::{MaxParallelism, Parallelism};
 
 use crate::config::RestartStrategy;
+use crate::config::stores::default_cache;
 
 /// The settings of a job, one field each, whatever name they were given by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +35,16 @@ pub struct JobConfig {
     pub fs_compaction: CompactionConfig,
     /// `state.backend.memory.max-state-size`: bytes per state. 5 MiB unless set.
     pub memory_max_state_size: u64,
+    /// `state.cache.dir`: where copies of files of remote stores are kept, to be mapped. Unless set,
+    /// in the user's directory of caches.
+    pub cache_dir: Option<PathBuf>,
+    /// `state.cache.max-bytes`: 8 GiB unless set.
+    pub cache_max_bytes: u64,
+    /// `s3.*`, `gs.*`, `azure.*`, `hdfs.*`, `fs.*` and so on: end points and credentials of stores.
+    pub stores: StorageSettings,
+    /// `s3.entropy.key` and `s3.entropy.length`: what stands for random letters in directories for
+    /// checkpoints' data.
+    pub entropy: Option<EntropyMarker>,
     /// `execution.checkpointing.num-retained`: how many completed checkpoints are kept.
     pub num_retained: NonZeroU32,
     /// `execution.checkpointing.interval`: no checkpoints are made unless set. Above zero.
@@ -72,6 +86,32 @@ impl JobConfig {
         }
     }
 
+    /// The stores of these factories, with the settings and the cache of this configuration.
+    pub fn registry(
+        &self,
+        factories: impl IntoIterator<Item = Arc<dyn StorageFactory>>,
+    ) -> StorageRegistry {
+        let directory = self.cache_dir.clone().unwrap_or_else(default_cache);
+        let cache = FileCache::new(directory, self.cache_max_bytes);
+        StorageRegistry::new(factories, self.stores.clone()).with_cache(Arc::new(cache))
+    }
+
+    /// Where the metadata of checkpoints goes: `checkpoints_dir` without what stands for entropy.
+    pub fn metadata_dir(&self) -> Option<String> {
+        let directory = self.checkpoints_dir.as_deref()?;
+        let marker = self.entropy.as_ref();
+        Some(marker.map_or_else(|| directory.to_owned(), |marker| marker.removed_from(directory)))
+    }
+
+    /// Where data files go if not beside the metadata: `fs_checkpoint_dir`, or `checkpoints_dir` if
+    /// its data is to have entropy.
+    pub fn data_dir(&self) -> Option<&str> {
+        let has_entropy =
+            |directory: &&str| self.entropy.as_ref().is_some_and(|marker| marker.is_in(directory));
+        let checkpoints = self.checkpoints_dir.as_deref().filter(has_entropy);
+        self.fs_checkpoint_dir.as_deref().or(checkpoints)
+    }
+
     /// How barriers and data relate.
     pub fn alignment(&self) -> AlignmentMode {
         match (self.mode, self.unaligned) {
@@ -111,6 +151,10 @@ impl Default for JobConfig {
             fs_overlay_max_bytes: FsStateConfig::default().overlay_max_bytes,
             fs_compaction: CompactionConfig::default(),
             memory_max_state_size: 5 << 20,
+            cache_dir: None,
+            cache_max_bytes: 8 << 30,
+            stores: StorageSettings::default(),
+            entropy: None,
             num_retained: NonZeroU32::MIN,
             interval: None,
             mode: CheckpointingMode::ExactlyOnce,

@@ -49,6 +49,8 @@ const ALL: &[Key] = &[
     key(FS_MAX_SEGMENTS, &[], FROM_ONE),
     key(FS_MIN_MERGE, &[], FROM_ONE),
     key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
+    key(CACHE_DIR, &[], "a directory of the local file system, as path"),
+    key(CACHE_MAX_BYTES, &[], SIZE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
     key(MODE, &[], "EXACTLY_ONCE or AT_LEAST_ONCE"),
@@ -102,6 +104,8 @@ pub(super) const FS_MAX_SEGMENTS: &str = "state.backend.fs.compaction.max-segmen
 pub(super) const FS_MIN_MERGE: &str = "state.backend.fs.compaction.min-merge";
 pub(super) const FS_MAX_SPACE_AMPLIFICATION: &str =
     "state.backend.fs.compaction.max-space-amplification-percent";
+pub(super) const CACHE_DIR: &str = "state.cache.dir";
+pub(super) const CACHE_MAX_BYTES: &str = "state.cache.max-bytes";
 pub(super) const NUM_RETAINED: &str = "execution.checkpointing.num-retained";
 pub(super) const INTERVAL: &str = "execution.checkpointing.interval";
 pub(super) const MODE: &str = "execution.checkpointing.mode";

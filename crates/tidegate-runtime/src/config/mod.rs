@@ -18,6 +18,7 @@ mod restart_settings;
 mod restart_strategy;
 mod settings;
 mod sources;
+mod stores;
 mod values;
 mod yaml;
 
@@ -27,6 +28,7 @@ pub use origin::Origin;
 pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
 pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
+pub use stores::HIDDEN;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -51,6 +53,9 @@ pub struct Configuration {
     entries: BTreeMap<&'static str, Entry>,
     /// What the file says of settings that the command line sets too.
     overridden: BTreeMap<&'static str, Entry>,
+    /// Settings of stores, by their keys; which of them a store reads, the store knows.
+    stores: BTreeMap<Box<str>, Entry>,
+    overridden_stores: BTreeMap<Box<str>, Entry>,
     warnings: Vec<ConfigWarning>,
 }
 
@@ -85,6 +90,11 @@ impl Configuration {
                 configuration.overridden.insert(name, below);
             }
         }
+        for (name, entry) in overridden.stores {
+            if let Some(below) = configuration.stores.insert(name.clone(), entry) {
+                configuration.overridden_stores.insert(name, below);
+            }
+        }
         configuration.warnings.append(&mut overridden.warnings);
         Ok(configuration)
     }
@@ -104,6 +114,7 @@ impl Configuration {
         }
         config.restart_strategy = restart.finish(config.interval.is_some());
         self.check_unaligned(&config)?;
+        self.set_stores(&mut config)?;
         Ok(config)
     }
 
@@ -145,6 +156,9 @@ impl Configuration {
 
     fn insert(&mut self, entry: Entry) -> Result<(), ConfigError> {
         let Some(Key { name, .. }) = keys::find(&entry.key) else {
+            if stores::is_key(&entry.key) {
+                return self.insert_store(entry);
+            }
             self.warnings.push(keys::unknown(entry));
             return Ok(());
         };

@@ -1,6 +1,9 @@
 //! The settings in force, each with its origin: what `tidegate config` shows.
 
-use crate::config::entries::Value;
+use std::borrow::Cow;
+
+use crate::config::entries::{Entry, Value};
+use crate::config::stores::{HIDDEN, is_secret};
 use crate::config::{Configuration, Origin, keys};
 
 /// A setting in force.
@@ -8,12 +11,13 @@ use crate::config::{Configuration, Origin, keys};
 #[non_exhaustive]
 pub struct Setting {
     /// Its present name.
-    pub key: &'static str,
+    pub key: Cow<'static, str>,
     /// The names it had in earlier versions of Flink.
     pub deprecated: &'static [&'static str],
     /// The name by which it was set; that of `key` if nobody set it.
     pub written_as: Box<str>,
-    /// Its value, as it was written or as the default is; `None` when it has none.
+    /// Its value, as it was written or as the default is; `None` when it has none. Of a secret it is
+    /// [`HIDDEN`](super::HIDDEN).
     pub value: Option<Box<str>>,
     /// Where the value came from.
     pub origin: Origin,
@@ -30,6 +34,7 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("state.backend.fs.compaction.max-segments", "8"),
     ("state.backend.fs.compaction.min-merge", "4"),
     ("state.backend.fs.compaction.max-space-amplification-percent", "100"),
+    ("state.cache.max-bytes", "8 gb"),
     ("execution.checkpointing.incremental", "true"),
     ("execution.checkpointing.num-retained", "1"),
     ("execution.checkpointing.mode", "EXACTLY_ONCE"),
@@ -55,26 +60,37 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 impl Configuration {
-    /// Every setting that there is, in the order of [`keys::all`].
+    /// Every setting that there is, in the order of [`keys::all`], and those of stores that are set.
     pub fn settings(&self) -> Vec<Setting> {
         let setting = |key: &keys::Key| {
-            let (key, deprecated) = (key.name, key.deprecated);
-            let over = self.overridden.get(key).map(|entry| entry.origin.clone());
-            let Some(entry) = self.entries.get(key) else {
-                let default = DEFAULTS.iter().find(|(name, _)| *name == key);
+            let (name, deprecated) = (key.name, key.deprecated);
+            let over = self.overridden.get(name).map(|entry| entry.origin.clone());
+            let Some(entry) = self.entries.get(name) else {
+                let default = DEFAULTS.iter().find(|(known, _)| *known == name);
                 let value = default.map(|(_, value)| (*value).into());
-                let (written_as, origin) = (key.into(), Origin::Default);
+                let (key, written_as, origin) = (name.into(), name.into(), Origin::Default);
                 return Setting { key, deprecated, written_as, value, origin, over };
             };
-            let value = match &entry.value {
-                Value::Text(text) => Some(text.clone()),
-                Value::Nothing => None,
-                Value::List => Some("(a list)".into()),
-            };
+            let (key, value) = (name.into(), shown(entry));
             let (written_as, origin) = (entry.key.clone(), entry.origin.clone());
             Setting { key, deprecated, written_as, value, origin, over }
         };
-        keys::all().iter().map(setting).collect()
+        let of_store = |entry: &Entry| {
+            let key = Cow::Owned(entry.key.to_string());
+            let value = if is_secret(&key) { Some(HIDDEN.into()) } else { shown(entry) };
+            let over = self.overridden_stores.get(&entry.key).map(|below| below.origin.clone());
+            let (written_as, origin) = (entry.key.clone(), entry.origin.clone());
+            Setting { key, deprecated: &[], written_as, value, origin, over }
+        };
+        keys::all().iter().map(setting).chain(self.stores.values().map(of_store)).collect()
+    }
+}
+
+fn shown(entry: &Entry) -> Option<Box<str>> {
+    match &entry.value {
+        Value::Text(text) => Some(text.clone()),
+        Value::Nothing => None,
+        Value::List => Some("(a list)".into()),
     }
 }
 
@@ -88,7 +104,7 @@ mod tests {
     fn the_defaults_shown_are_those_of_the_program() {
         let shown = Configuration::load(&ConfigSources::default()).unwrap().settings();
         let written = shown.iter().filter_map(|setting| {
-            setting.value.as_ref().map(|value| (setting.key, value.to_string()))
+            setting.value.as_ref().map(|value| (setting.key.to_string(), value.to_string()))
         });
         let sources = ConfigSources::only_overrides(written);
         let written = Configuration::load(&sources).unwrap();
@@ -117,7 +133,7 @@ mod tests {
         let rows: Vec<_> = table.lines().filter_map(row).collect();
         let settings = Configuration::load(&ConfigSources::default()).unwrap().settings();
         for Setting { key, deprecated, value, .. } in &settings {
-            for name in deprecated.iter().chain([key]) {
+            for name in deprecated.iter().copied().chain([&**key]) {
                 let row = rows.iter().find(|(names, _)| names.iter().any(|known| known == name));
                 let (_, defaults) = row.unwrap_or_else(|| panic!("README.md lacks {name}"));
                 let value = value.as_deref().unwrap_or_default();

@@ -117,6 +117,8 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
     (&["restart-strategy.exponential-delay.reset-backoff-threshold"], "3 s", |_| {}),
     (&["restart-strategy.exponential-delay.jitter-factor"], "0.3", |_| {}),
     (&["restart-strategy.exponential-delay.attempts-before-reset-backoff"], "3", |_| {}),
+    (&["state.cache.dir"], "/var/cache/x", |c| c.cache_dir = Some("/var/cache/x".into())),
+    (&["state.cache.max-bytes"], "3 gb", |c| c.cache_max_bytes = 3 << 30),
     (&["parallelism.default"], "3", |c| c.parallelism = Parallelism::new(3).unwrap()),
     (&["pipeline.max-parallelism"], "4096", |c| {
         c.max_parallelism = MaxParallelism::new(4096).unwrap();

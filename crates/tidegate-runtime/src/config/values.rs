@@ -1,9 +1,11 @@
 //! From the text of a setting to its typed value.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_coordinator::ExternalizedCheckpointCleanup;
+use tidegate_store::local_path_of;
 use tidegate_types::{MaxParallelism, Parallelism};
 
 use crate::config::entries::{Entry, Value};
@@ -73,6 +75,8 @@ fn set(
             let percent = number::<NonZeroU32>(text).ok_or(Refusal::NotAccepted)?;
             config.fs_compaction.max_space_amplification_percent = percent.get();
         }
+        keys::CACHE_DIR => config.cache_dir = Some(local_directory(text)?),
+        keys::CACHE_MAX_BYTES => config.cache_max_bytes = above_zero(size(text))?,
         keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
         keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
         keys::MODE => config.mode = mode(text)?,
@@ -110,6 +114,11 @@ fn above_zero<T: Default + PartialOrd>(value: Option<T>) -> Result<T, Refusal> {
 fn directory(text: &str) -> Result<String, Refusal> {
     let usable = !text.chars().any(char::is_control);
     if usable { Ok(text.to_owned()) } else { Err(Refusal::NotAccepted) }
+}
+
+fn local_directory(text: &str) -> Result<PathBuf, Refusal> {
+    let text = directory(text)?;
+    local_path_of(&text).map(PathBuf::from).ok_or(Refusal::NotAccepted)
 }
 
 fn switch(text: &str) -> Result<bool, Refusal> {

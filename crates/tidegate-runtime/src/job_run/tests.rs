@@ -46,7 +46,9 @@ fn start(job: Job, config: &JobConfig, restore: Option<String>) -> (JobRun, Send
     let options = RunOptions { restore_path: restore, ..RunOptions::default() };
     let (stop, stops) = unbounded();
     let status = Arc::new(StatusBoard::new(Instant::now()));
-    let run = JobRun::prepare("test", job, config, &options, stops, status).unwrap();
+    let run =
+        JobRun::prepare("test", job, config, &StorageRegistry::local(), &options, stops, status)
+            .unwrap();
     (run, stop)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crossbeam::channel::Sender;
 use parking_lot::Mutex;
 use tidegate_coordinator::savepoint_name;
+use tidegate_store::StorageRegistry;
 use tidegate_types::JobId;
 
 use super::{Afterwards, SavepointPlace, SavepointRequest};
@@ -17,6 +18,7 @@ const REMEMBERED: usize = 64;
 /// Where requests are handed in and asked after. Used by the control thread and the driver.
 pub(crate) struct SavepointDesk {
     job: JobId,
+    registry: StorageRegistry,
     directory: Option<String>,
     requests: Sender<SavepointRequest>,
     reports: Mutex<BTreeMap<u64, SavepointReport>>,
@@ -25,10 +27,11 @@ pub(crate) struct SavepointDesk {
 impl SavepointDesk {
     pub(super) fn new(
         job: JobId,
+        registry: StorageRegistry,
         directory: Option<String>,
         requests: Sender<SavepointRequest>,
     ) -> Self {
-        Self { job, directory, requests, reports: Mutex::default() }
+        Self { job, registry, directory, requests, reports: Mutex::default() }
     }
 
     /// Takes a request in, or says why not. Does not wait for the savepoint.
@@ -45,7 +48,7 @@ impl SavepointDesk {
             );
         };
         let name = savepoint_name(self.job, random());
-        let place = match SavepointPlace::new(&directory, &name) {
+        let place = match SavepointPlace::new(&self.registry, &directory, &name) {
             Ok(place) => place,
             Err(error) => return refused(crate::launch::chain(&error)),
         };

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, unbounded};
 use tidegate_coordinator::Acknowledgement;
+use tidegate_store::StorageRegistry;
 use tidegate_types::{CheckpointId, JobId};
 
 pub(crate) use desk::SavepointDesk;
@@ -50,10 +51,10 @@ pub(crate) struct Savepoints {
 
 impl Savepoints {
     /// Of this job; `directory` is where they go if a request does not say.
-    pub(crate) fn new(job: JobId, directory: Option<String>) -> Self {
+    pub(crate) fn new(job: JobId, registry: StorageRegistry, directory: Option<String>) -> Self {
         let (sender, requests) = unbounded();
         Self {
-            desk: Arc::new(SavepointDesk::new(job, directory, sender)),
+            desk: Arc::new(SavepointDesk::new(job, registry, directory, sender)),
             requests,
             waiting: VecDeque::new(),
             active: BTreeMap::new(),

@@ -5,21 +5,26 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tidegate_coordinator::{CheckpointPaths, FileResolver};
-use tidegate_store::{CheckpointStorage, StorageError, StoragePath, storage_for_uri};
+use tidegate_store::{CheckpointStorage, StorageError, StoragePath, StorageRegistry};
 use tidegate_types::CheckpointId;
 
 /// A savepoint's own directory.
 #[derive(Clone, Debug)]
 pub(crate) struct SavepointPlace {
+    pub(crate) registry: StorageRegistry,
     pub(crate) storage: Arc<dyn CheckpointStorage>,
     pub(crate) directory: StoragePath,
 }
 
 impl SavepointPlace {
     /// The directory `name` in the directory of savepoints.
-    pub(crate) fn new(savepoints: &str, name: &str) -> Result<Self, StorageError> {
-        let storage = storage_for_uri(savepoints)?;
-        Ok(Self { storage, directory: StoragePath::new(name)? })
+    pub(crate) fn new(
+        registry: &StorageRegistry,
+        savepoints: &str,
+        name: &str,
+    ) -> Result<Self, StorageError> {
+        let storage = registry.open(savepoints)?;
+        Ok(Self { registry: registry.clone(), storage, directory: StoragePath::new(name)? })
     }
 
     /// The URI, as `run -s` takes it.
@@ -33,7 +38,8 @@ impl SavepointPlace {
     }
 
     pub(crate) fn resolver(&self) -> FileResolver {
-        FileResolver::new(Arc::clone(&self.storage), self.directory.clone())
+        let (registry, storage) = (self.registry.clone(), Arc::clone(&self.storage));
+        FileResolver::new(registry, storage, self.directory.clone())
     }
 }
 

@@ -13,7 +13,7 @@ use tidegate_coordinator::{
     ExternalizedCheckpointCleanup as Cleanup, JobStatus, next_checkpoint_id, survey, verify,
 };
 use tidegate_sim::{Fault, Life, Random, RunConfig, SimRun, SimStorage};
-use tidegate_store::{CheckpointStorage, StoragePath};
+use tidegate_store::{CheckpointStorage, StoragePath, StorageRegistry};
 use tidegate_types::{CheckpointId, FileReference};
 
 const CHECKPOINTS: u32 = 7;
@@ -33,7 +33,7 @@ fn config(retained: u32, max_concurrent: u32, tolerable_failures: u32) -> RunCon
 fn complete_and_used(run: &SimRun, storage: &SimStorage) -> (Vec<u64>, BTreeSet<StoragePath>) {
     let copy: Arc<dyn CheckpointStorage> = Arc::new(storage.copy());
     let paths = run.paths();
-    let found = survey(&copy, paths, Some(CheckpointId::FIRST)).unwrap();
+    let found = survey(&StorageRegistry::local(), &copy, paths, Some(CheckpointId::FIRST)).unwrap();
     assert!(found.unreadable.is_empty(), "{:?}", found.unreadable);
     let mut used = BTreeSet::new();
     let mut complete = Vec::new();

@@ -29,7 +29,7 @@ impl World {
     }
 
     fn cache(&self, max_bytes: u64) -> FileCache {
-        FileCache::open(self.directory.path(), max_bytes).unwrap()
+        FileCache::new(self.directory.path().to_owned(), max_bytes)
     }
 
     fn copies(&self) -> usize {
@@ -187,8 +187,9 @@ fn a_working_directory_goes_with_its_process() {
     fs::create_dir(world.directory.path().join("work/7-killed")).unwrap();
     fs::write(world.directory.path().join("work/7-killed/x.segment"), b"x").unwrap();
     assert_eq!(work(), 2);
-    let _other = world.cache(0);
-    assert_eq!(work(), 1, "what a killed process left is gone, what a living one has is not");
-    drop((cache, working));
+    let other = world.cache(0);
+    let others = other.working_directory().unwrap();
+    assert_eq!(work(), 2, "what a killed process left is gone, what a living one has is not");
+    drop((cache, working, other, others));
     assert_eq!(work(), 0);
 }

@@ -1,0 +1,4 @@
+//! What remote stores share, against models.
+
+mod interleavings;
+mod world;
