@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use tidegate_store::{Determinacy, OwnerInfo, PublishOutcome, StorageError};
+use tidegate_store_hdfs::HdfsOptions;
 
 use crate::cluster::{Victim, bytes, get, open, path, returns, unique};
 
@@ -110,7 +111,8 @@ fn a_hung_datanode_fails_no_small_file_and_hangs_no_call() {
 #[test]
 fn a_hung_namenode_fails_the_call_and_is_found_again() {
     let Some(victim) = Victim::of("namenode_hung") else { return };
-    let storage = open(&root("stopped"), &victim.impatient());
+    let options = HdfsOptions { retry_timeout: Duration::from_secs(5), ..victim.impatient() };
+    let storage = open(&root("stopped"), &options);
     let hold = storage.own(&path("job"), &OwnerInfo::current("job", 1)).unwrap();
     victim.signal("namenode", "STOP");
     let reader = Arc::clone(&storage);
@@ -133,7 +135,7 @@ fn of_those_who_publish_while_answers_are_lost_one_is_told_so() {
     const PUBLISHERS: u8 = 3;
     let Some(victim) = Victim::of("lost_answers") else { return };
     let root = root("lost");
-    let impatient = tidegate_store_hdfs::HdfsOptions {
+    let impatient = HdfsOptions {
         call_timeout: Duration::from_millis(400),
         retry_timeout: Duration::from_secs(60),
         transfer_timeout: Duration::from_secs(20),
