@@ -33,6 +33,7 @@ mod reader;
 mod runtime;
 mod storage;
 mod stream;
+mod taking;
 mod writer;
 
 pub use factory::HdfsFactory;

@@ -141,7 +141,7 @@ fn of_those_who_publish_while_answers_are_lost_one_is_told_so() {
         transfer_timeout: Duration::from_secs(20),
         ..victim.impatient()
     };
-    for round in 0..12_u32 {
+    for round in 0..8_u32 {
         let start = Barrier::new(usize::from(PUBLISHERS) + 1);
         let at = path(&format!("job/chk-{round}/_metadata"));
         let outcomes: Vec<_> = thread::scope(|scope| {
@@ -156,7 +156,7 @@ fn of_those_who_publish_while_answers_are_lost_one_is_told_so() {
             let all: Vec<_> = (0..PUBLISHERS).map(publish).collect();
             start.wait();
             // Another instant each time: before, between and after the steps of a publication.
-            thread::sleep(Duration::from_millis(u64::from(round) * 7));
+            thread::sleep(Duration::from_millis(u64::from(round) * 11));
             for _ in 0..3 {
                 victim.signal("namenode", "STOP");
                 thread::sleep(Duration::from_millis(700));
