@@ -117,11 +117,14 @@ fn cached(sources: &Sources) -> Result<PathBuf> {
     if directory.join(unity::LIBRARY).exists() {
         return Ok(directory);
     }
-    let unfinished = cache.join(format!("{key}.unfinished"));
-    if unfinished.exists() {
+    for entry in fs::read_dir(&cache)? {
+        let path = entry?.path();
         // Its builder died: we hold the lock.
-        fs::remove_dir_all(&unfinished)?;
+        if path.extension().is_some_and(|extension| extension == "unfinished") {
+            fs::remove_dir_all(path)?;
+        }
     }
+    let unfinished = cache.join(format!("{key}.unfinished"));
     fs::create_dir(&unfinished)?;
     eprintln!("building RocksDB {} once, in {}", sources.version, directory.display());
     unity::build(sources, &unfinished)?;

@@ -1,5 +1,6 @@
 //! Rows of a store as entries of the canonical form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
@@ -50,27 +51,23 @@ impl<S: RowSource> StoredEntries<S> {
         }
     }
 
-    fn is_expired(&self, value: &[u8]) -> bool {
-        self.expiry.is_some_and(|(expiry, now_ms)| expiry.is_expired(value, now_ms))
-    }
-
     /// Adds a row to what is under its key.
     fn add(&self, to: &mut Growing, map_key: &[u8], value: &[u8]) -> Result<(), StateError> {
+        let live = match self.expiry {
+            Some((expiry, now_ms)) => expiry.live(value, now_ms),
+            None => Some(Cow::Borrowed(value)),
+        };
+        let Some(value) = live else { return Ok(()) };
         match self.state.kind {
             StateKind::List => {
-                let items = ItemReader::checked(value).ok_or_else(|| self.malformed(value))?;
-                let each = self.expiry.map(|(e, now_ms)| (Expiry { chunks: false, ..e }, now_ms));
-                let is_live = |item: &&[u8]| {
-                    each.is_none_or(|(expiry, now_ms)| !expiry.is_expired(item, now_ms))
-                };
-                items.filter(is_live).for_each(|item| to.item(item));
+                let items = ItemReader::checked(&value).ok_or_else(|| self.malformed(&value))?;
+                items.for_each(|item| to.item(item));
             }
-            _ if self.is_expired(value) => {}
             StateKind::Map => {
                 to.item(map_key);
-                to.item(value);
+                to.item(&value);
             }
-            _ => to.item(value),
+            _ => to.item(&value),
         }
         Ok(())
     }
