@@ -135,16 +135,29 @@ impl Job {
 
     /// The bytes of the records in flight in the newest checkpoint.
     pub(crate) fn newest_in_flight(&self) -> u64 {
-        let Some(job) = self.resumable() else { return 0 };
+        let Some(metadata) = self.newest_metadata() else { return 0 };
+        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
+        let channels = subtasks.flat_map(|(_, state)| &state.channels);
+        channels.map(|channel| channel.records.length()).sum()
+    }
+
+    /// The bytes of the files of keyed state in the newest checkpoint.
+    #[cfg(feature = "rocksdb")]
+    pub(crate) fn newest_state_bytes(&self) -> u64 {
+        let Some(metadata) = self.newest_metadata() else { return 0 };
+        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
+        let keyed = subtasks.flat_map(|(_, state)| &state.keyed);
+        keyed.flat_map(|keyed| &keyed.shared).map(|shared| shared.file.length).sum()
+    }
+
+    fn newest_metadata(&self) -> Option<tidegate_meta::CheckpointMetadata> {
+        let job = self.resumable()?;
         let checkpoints = std::fs::read_dir(job).unwrap().map(|entry| entry.unwrap().path());
         let number = |path: &PathBuf| path.to_str()?.rsplit_once("chk-")?.1.parse::<u64>().ok();
         let complete = checkpoints.filter(|path| path.join("_metadata").exists());
         let newest = complete.max_by_key(number).expect("a completed checkpoint");
         let bytes = std::fs::read(newest.join("_metadata")).unwrap();
-        let metadata = tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata();
-        let subtasks = metadata.operators.iter().flat_map(|operator| &operator.subtasks);
-        let channels = subtasks.flat_map(|(_, state)| &state.channels);
-        channels.map(|channel| channel.records.length()).sum()
+        Some(tidegate_meta::MetadataView::open(&bytes).unwrap().to_metadata())
     }
 
     fn start(&self, resume: Option<PathBuf>) -> Child {

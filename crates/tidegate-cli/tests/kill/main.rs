@@ -11,6 +11,8 @@ mod job;
 #[path = "../common/programs.rs"]
 mod programs;
 mod rescale;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 
 use std::collections::BTreeMap;
 use std::path::Path;
