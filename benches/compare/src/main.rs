@@ -5,8 +5,8 @@
 //! cargo run --release -p tidegate-compare -- 10000 1000000
 //! ```
 //!
-//! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is not among the
-//! others: its C++ stays out of this workspace's ordinary build.
+//! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is in a
+//! program of its own, `compare-rocksdb`: its C++ stays out of the ordinary build.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::cast_possible_truncation,

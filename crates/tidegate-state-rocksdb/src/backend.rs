@@ -78,7 +78,14 @@ impl RocksDbStateBackend {
             Some((storage.local_path(directory)?, (Arc::clone(storage), directory.clone())))
         });
         if let Some((root, stored)) = in_storage {
-            return Ok(Place { context, tuning, names, root, stored: Some(stored), _temporary: None });
+            return Ok(Place {
+                context,
+                tuning,
+                names,
+                root,
+                stored: Some(stored),
+                _temporary: None,
+            });
         }
         let parent = self.config.local_directory.clone().unwrap_or_else(std::env::temp_dir);
         let made = std::fs::create_dir_all(&parent).and_then(|()| {

@@ -121,7 +121,9 @@ impl Database {
         }
         let opened = match access {
             Access::ReadWrite => DB::open_cf_descriptors(&options, path, descriptors),
-            Access::ReadOnly => DB::open_cf_descriptors_read_only(&options, path, descriptors, false),
+            Access::ReadOnly => {
+                DB::open_cf_descriptors_read_only(&options, path, descriptors, false)
+            }
         };
         let db = opened.map_err(failed)?;
         kept.push(options);

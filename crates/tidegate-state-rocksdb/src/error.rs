@@ -23,7 +23,9 @@ pub enum RocksDbStateError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The local disk is full.
-    #[error("no space is left to {action} the database {path}: free some, or choose another directory (state.backend.rocksdb.localdir): {source}")]
+    #[error(
+        "no space is left to {action} the database {path}: free some, or choose another directory (state.backend.rocksdb.localdir): {source}"
+    )]
     Full {
         /// What was tried.
         action: &'static str,
@@ -33,7 +35,9 @@ pub enum RocksDbStateError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// Somebody else has the database open.
-    #[error("the database {path} is open elsewhere: every subtask needs a directory of its own: {source}")]
+    #[error(
+        "the database {path} is open elsewhere: every subtask needs a directory of its own: {source}"
+    )]
     Locked {
         /// The database's directory.
         path: Box<str>,
@@ -41,7 +45,9 @@ pub enum RocksDbStateError {
         source: Box<dyn Error + Send + Sync>,
     },
     /// The directory for a new database has something in it.
-    #[error("{path} exists already and is not this subtask's: remove it, or choose another directory (state.backend.rocksdb.localdir)")]
+    #[error(
+        "{path} exists already and is not this subtask's: remove it, or choose another directory (state.backend.rocksdb.localdir)"
+    )]
     Foreign {
         /// The directory.
         path: Box<str>,

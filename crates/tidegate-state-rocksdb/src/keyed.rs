@@ -90,12 +90,15 @@ impl RowSource for Family {
         let Some((expiry, time_ms)) = self.hidden else {
             return self.database.scan(&self.name, from, to, visit);
         };
-        self.database.scan(&self.name, from, to, &mut |key, value| {
-            match expiry.live(value, time_ms) {
+        self.database.scan(
+            &self.name,
+            from,
+            to,
+            &mut |key, value| match expiry.live(value, time_ms) {
                 Some(live) => visit(key, &live),
                 None => Ok(ControlFlow::Continue(())),
-            }
-        })
+            },
+        )
     }
 }
 

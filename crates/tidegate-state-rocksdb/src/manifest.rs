@@ -137,7 +137,8 @@ impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8], RocksDbStateError> {
         let left = self.bytes.len() - self.offset;
         let taken = self.bytes[self.offset..].get(..length);
-        let taken = taken.ok_or(malformed(self.offset, "more bytes than there are", left as u64))?;
+        let taken =
+            taken.ok_or(malformed(self.offset, "more bytes than there are", left as u64))?;
         self.offset += length;
         Ok(taken)
     }
@@ -203,7 +204,8 @@ mod tests {
 
     #[test]
     fn no_name_leaves_its_directory() {
-        for name in ["../1.sst", "/1.sst", ".sst", "a.sst", "MANIFEST-", "MANIFEST-1/x", "LOCK", ""] {
+        for name in ["../1.sst", "/1.sst", ".sst", "a.sst", "MANIFEST-", "MANIFEST-1/x", "LOCK", ""]
+        {
             assert!(!is_file_name(name), "{name:?}");
         }
     }

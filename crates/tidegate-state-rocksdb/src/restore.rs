@@ -8,9 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use tidegate_state::{
-    CanonicalReader, RestoredKeyedState, StateError, group_prefix, import_rows,
-};
+use tidegate_state::{CanonicalReader, RestoredKeyedState, StateError, group_prefix, import_rows};
 use tidegate_types::{BackendKind, CheckpointId, KeyGroupRange, RegisteredState};
 
 use crate::database::{Access, Database, ROCKSDB_VERSION, is_not_understood};
@@ -96,10 +94,7 @@ pub(crate) fn restore(
     Ok(Restored { database, directory, registered, named, expired_by_ms })
 }
 
-fn native(
-    place: &Place,
-    state: RestoredKeyedState,
-) -> Result<Option<Native>, StateError> {
+fn native(place: &Place, state: RestoredKeyedState) -> Result<Option<Native>, StateError> {
     let wanted = state.handle.key_groups.intersection(place.context.key_groups);
     let Some(wanted) = wanted else { return Ok(None) };
     let bytes = state.manifest.read_all(LONGEST_MANIFEST)?;
@@ -150,11 +145,7 @@ fn rows_of(range: KeyGroupRange) -> ([u8; 2], [u8; 2]) {
 
 /// Leaves the rows of `wanted` alone. Only what is outside of the subtask's range is sure to be there:
 /// but if the database ever had more than its handle says, that goes, too.
-fn clip(
-    database: &Database,
-    wanted: KeyGroupRange,
-    own: KeyGroupRange,
-) -> Result<(), StateError> {
+fn clip(database: &Database, wanted: KeyGroupRange, own: KeyGroupRange) -> Result<(), StateError> {
     for range in [own, wanted] {
         let (first, end) = rows_of(range);
         for family in database.families() {
@@ -206,4 +197,3 @@ fn import(
     }
     Ok(())
 }
-

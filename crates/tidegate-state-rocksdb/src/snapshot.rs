@@ -14,8 +14,8 @@ use std::thread;
 use tidegate_state::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget, StateError};
 use tidegate_store::{CheckpointStorage, FinishedFile, LinkOutcome, StorageError, StoragePath};
 use tidegate_types::{
-    BackendKind, CheckpointId, FileHandle, FileReference, KeyedStateHandle, RegisteredState, SharedFile,
-    StateHandle,
+    BackendKind, CheckpointId, FileHandle, FileReference, KeyedStateHandle, RegisteredState,
+    SharedFile, StateHandle,
 };
 
 use crate::database::ROCKSDB_VERSION;

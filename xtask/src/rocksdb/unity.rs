@@ -120,7 +120,9 @@ impl Unit<'_> {
         let object = directory.join(format!("{name}.o"));
         let mut command = compiler();
         command.args(flags());
-        for include in ["rocksdb/include", "rocksdb", "", "rocksdb/third-party/gtest-1.8.1/fused-src"] {
+        for include in
+            ["rocksdb/include", "rocksdb", "", "rocksdb/third-party/gtest-1.8.1/fused-src"]
+        {
             command.arg("-I").arg(sources.rocksdb.join(include));
         }
         command.arg("-I").arg(&sources.lz4).arg("-I").arg(&sources.zstd);

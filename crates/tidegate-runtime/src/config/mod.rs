@@ -25,8 +25,8 @@ mod yaml;
 pub use error::{ConfigError, ConfigWarning};
 pub use job_config::{Backend, CheckpointingMode, JobConfig};
 pub use origin::Origin;
-pub use rocksdb_settings::{RocksDbCompression, RocksDbSettings};
 pub use restart_strategy::{ExponentialDelay, Factor, RestartStrategy};
+pub use rocksdb_settings::{RocksDbCompression, RocksDbSettings};
 pub use settings::Setting;
 pub use sources::{ConfigSources, parse_override};
 

@@ -78,8 +78,7 @@ pub trait RowSource: Debug {
 }
 
 /// What [`RowSource::scan`] shows rows to, as (key, value).
-pub type RowVisitor<'v> =
-    dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StateError> + 'v;
+pub type RowVisitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StateError> + 'v;
 
 /// The rows of one state, which its table reads and writes.
 pub trait RowStore: RowSource {
@@ -146,11 +145,7 @@ impl<K: StateKey, F, V: StateValue> Stored<K, F, V> {
         result
     }
 
-    fn put(
-        &self,
-        encode: impl FnOnce(&mut Vec<u8>),
-        value: &V,
-    ) -> Result<(), StateError> {
+    fn put(&self, encode: impl FnOnce(&mut Vec<u8>), value: &V) -> Result<(), StateError> {
         self.with_row(encode, |rows, key, buffer| {
             value.encode_value(buffer);
             rows.put(key, buffer)

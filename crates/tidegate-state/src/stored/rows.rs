@@ -58,7 +58,6 @@ fn ordered(time_ms: i64) -> u64 {
     time_ms.cast_unsigned() ^ (1 << 63)
 }
 
-
 /// The hash, the key and, of a map, the map key of a row; `None` when it is too short.
 pub(crate) fn split(kind: StateKind, row: &[u8]) -> Option<(KeyHash, &[u8], &[u8])> {
     let (hash, rest) = row.get(GROUP..)?.split_first_chunk::<HASH>()?;
