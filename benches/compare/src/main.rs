@@ -8,8 +8,8 @@
 //! cargo run --release -p tidegate-compare -- snapshot 16777216 # one checkpoint of 1 GiB, beside plain files
 //! ```
 //!
-//! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is not among the
-//! others: its C++ stays out of this workspace's ordinary build.
+//! The directory is `TMPDIR`'s; put it on the disk that is to be measured. RocksDB is in a
+//! program of its own, `compare-rocksdb`: its C++ stays out of the ordinary build.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::cast_possible_truncation,

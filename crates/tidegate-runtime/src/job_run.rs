@@ -10,6 +10,8 @@ use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopo
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
+#[cfg(feature = "rocksdb")]
+use tidegate_state_rocksdb::RocksDbStateBackend;
 use tidegate_store::StorageRegistry;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
@@ -366,7 +368,21 @@ fn state_backend(
             };
             Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), working)))
         }
+        #[cfg(not(feature = "rocksdb"))]
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
+        #[cfg(feature = "rocksdb")]
+        Backend::RocksDb => {
+            let backend = match &config.rocksdb.checkpoint_dir {
+                Some(uri) => {
+                    let data = registry.open(uri)?;
+                    data.delete_directory(&paths.task_owned())?;
+                    RocksDbStateBackend::in_storage(data)
+                }
+                None => RocksDbStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.rocksdb());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
     }
 }
 
