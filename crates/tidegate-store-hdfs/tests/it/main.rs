@@ -2,3 +2,6 @@
 
 mod cluster;
 mod contract;
+mod faults;
+mod large;
+mod owners;
