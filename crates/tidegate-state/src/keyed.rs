@@ -86,13 +86,12 @@ impl<K: StateKey> KeyedState<K> {
     /// # Panics
     ///
     /// When the key belongs to another subtask.
+    #[inline]
     pub fn set_current_key(&self, key: K, hash: KeyHash) {
         let group = self.context.max_parallelism.key_group_of(hash);
-        assert!(
-            self.context.key_groups.contains(group),
-            "key {key:?} of key group {group} came to the subtask with {}",
-            self.context.key_groups
-        );
+        if !self.context.key_groups.contains(group) {
+            current::misplaced(&key, group, self.context.key_groups);
+        }
         *self.current.borrow_mut() = Some(Placed { key, hash, group });
     }
 
