@@ -5,7 +5,7 @@ use std::future::Future;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 /// Fills the buffer with what lies from `offset` on, in pieces of `piece` bytes of which at most
-/// `concurrency` are under way; nothing is allocated for them here. The first failure ends it.
+/// `concurrency` are under way; no bytes are held here. The first failure ends it.
 ///
 /// # Panics
 ///
@@ -22,10 +22,9 @@ where
 {
     assert!(piece > 0 && concurrency > 0, "pieces of {piece} bytes, {concurrency} at a time");
     let pieces = buffer.chunks_mut(piece).enumerate();
-    // Not as a closure within the future, which the compiler could not tell to be `Send`.
-    let fetches: Vec<Fut> =
+    let fetches: Vec<_> =
         pieces.map(|(index, bytes)| fetch(offset + (index * piece) as u64, bytes)).collect();
-    stream::iter(fetches).buffer_unordered(concurrency).try_for_each(|()| async { Ok(()) }).await
+    stream::iter(fetches).buffer_unordered(concurrency).try_collect().await
 }
 
 #[cfg(test)]
