@@ -34,6 +34,14 @@ use crate::status::StatusBoard;
 use crate::storage_thread::StorageThread;
 use crate::task::{AttemptContext, Restore};
 
+/// What a run is told.
+pub(crate) struct RunSettings<'a> {
+    pub(crate) config: &'a JobConfig,
+    /// The stores that it may use.
+    pub(crate) registry: &'a StorageRegistry,
+    pub(crate) options: &'a RunOptions,
+}
+
 /// A job that is ready to run, or runs.
 pub(crate) struct JobRun {
     name: String,
@@ -58,12 +66,11 @@ impl JobRun {
     pub(crate) fn prepare(
         name: &str,
         job: Job,
-        config: &JobConfig,
-        registry: &StorageRegistry,
-        options: &RunOptions,
+        settings: &RunSettings<'_>,
         stops: Receiver<Stop>,
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
+        let RunSettings { config, registry, options } = *settings;
         let mut graph = job.into_graph();
         let topology = topology(&mut graph, config, options)?;
         let check_inputs = |restored: Option<&CheckpointMetadata>| {
