@@ -96,12 +96,7 @@ impl Bucket {
             attributes: attributes(writer),
             ..PutOptions::default()
         };
-        let class = |error: &Error| match error {
-            // A conflict with another request, or with an object that is gone by now.
-            Error::AlreadyExists { .. } => ErrorClass::Retryable,
-            other => failure::class(other),
-        };
-        let made = retry(&self.options.retry, class, |_| async {
+        let made = retry(&self.options.retry, class_of_creation, |_| async {
             let payload = PutPayload::from_bytes(bytes.clone());
             match self.client.put_opts(path, payload, options()).await {
                 Ok(_) => Ok(Made::Created),
@@ -118,6 +113,38 @@ impl Bucket {
             // Nobody knows; the object itself may, by now.
             Err(doubt) if doubt.may_have_happened => match self.head(path).await {
                 Ok(Some(found)) => Ok(made_by(&found, writer)),
+                _ => Err(doubt),
+            },
+            certain => certain,
+        }
+    }
+
+    /// Creates an object if there is none; the content of the one that there is. For objects that
+    /// are told apart by their content: an answer that got lost is found out by that.
+    pub(crate) async fn create_or_get(
+        &self,
+        path: &Path,
+        bytes: Bytes,
+    ) -> Result<Option<Bytes>, GivenUp<Error>> {
+        let options = || PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let others = |found: Bytes| (found != bytes).then_some(found);
+        let made = retry(&self.options.retry, class_of_creation, |_| async {
+            let payload = PutPayload::from_bytes(bytes.clone());
+            match self.client.put_opts(path, payload, options()).await {
+                Ok(_) => Ok(None),
+                Err(conflict @ (Error::AlreadyExists { .. } | Error::Precondition { .. })) => {
+                    match self.client.get_opts(path, GetOptions::default()).await {
+                        Ok(got) => Ok(others(got.bytes().await?)),
+                        Err(Error::NotFound { .. }) => Err(conflict),
+                        Err(error) => Err(error),
+                    }
+                }
+                Err(error) => Err(error),
+            }
+        });
+        match made.await {
+            Err(doubt) if doubt.may_have_happened => match self.get(path).await {
+                Ok(Some(found)) => Ok(others(found)),
                 _ => Err(doubt),
             },
             certain => certain,
@@ -245,6 +272,14 @@ impl Bucket {
         request: impl Future<Output = Result<T, GivenUp<Error>>> + Send,
     ) -> Result<T, StorageError> {
         self.runtime.wait(request).map_err(|error| failure::given_up(operation, shown, &error))
+    }
+}
+
+fn class_of_creation(error: &Error) -> ErrorClass {
+    match error {
+        // A conflict with another request, or with an object that is gone by now.
+        Error::AlreadyExists { .. } | Error::Precondition { .. } => ErrorClass::Retryable,
+        other => failure::class(other),
     }
 }
 

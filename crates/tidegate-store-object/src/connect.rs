@@ -39,16 +39,15 @@ pub(crate) const S3_PATH_STYLE: &[&str] = &[
     "s3a.path.style.access",
     "fs.s3a.path.style.access",
 ];
-pub(crate) const GCS: [(&str, &[&str]); 3] = [
+pub(crate) const GCS: [(&str, &[&str]); 4] = [
     (
         "service_account_path",
         &["gs.service-account-path", "fs.gs.auth.service.account.json.keyfile"],
     ),
     ("service_account_key", &["gs.service-account-key"]),
+    ("bearer_token", &["gs.bearer-token"]),
     ("base_url", &["gs.endpoint"]),
 ];
-/// Against a server without credentials, such as a test's.
-pub(crate) const GCS_ANONYMOUS: &[&str] = &["gs.anonymous"];
 pub(crate) const AZURE: [(&str, &[&str]); 6] = [
     ("account_name", &["azure.account-name"]),
     ("account_key", &["azure.account-key"]),
@@ -164,9 +163,6 @@ fn gcs(
             let key = name.parse::<Key>().map_err(|error| refused(location, &error))?;
             builder = builder.with_config(key, value);
         }
-    }
-    if let Some(text) = settings.first_of(GCS_ANONYMOUS) {
-        builder = builder.with_skip_signature(switch(GCS_ANONYMOUS[0], text)?);
     }
     let endpoint = builder.get_config_value(&Key::BaseUrl);
     let client = builder

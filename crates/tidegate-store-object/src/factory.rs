@@ -9,7 +9,7 @@ use tidegate_store::{CheckpointStorage, StorageError, StorageFactory, StorageSet
 
 use crate::ObjectStorage;
 use crate::bucket::Bucket;
-use crate::connect::{AZURE, AZURE_ACCOUNT_KEY, GCS, GCS_ANONYMOUS, S3, S3_PATH_STYLE};
+use crate::connect::{AZURE, AZURE_ACCOUNT_KEY, GCS, S3, S3_PATH_STYLE};
 use crate::location::{Kind, Location};
 use crate::options::COMMON;
 
@@ -37,7 +37,7 @@ static SETTINGS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
         COMMON.map(|name| &*Box::leak(format!("{}{name}", kind.prefix()).into_boxed_str()))
     });
     let named = S3.iter().chain(&GCS).chain(&AZURE).flat_map(|(_, keys)| keys.iter().copied());
-    let further = S3_PATH_STYLE.iter().chain(GCS_ANONYMOUS).copied();
+    let further = S3_PATH_STYLE.iter().copied();
     common.chain(named).chain(further).chain([AZURE_ACCOUNT_KEY]).collect()
 });
 

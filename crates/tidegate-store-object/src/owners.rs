@@ -95,10 +95,10 @@ impl Directory {
 
 impl OwnershipStore for Directory {
     async fn create(&self, name: &str, bytes: Vec<u8>) -> Result<Created, StorageError> {
-        let made = self.bucket.create(&self.object(name), bytes.into(), &new_writer()).await;
-        Ok(match made.map_err(|error| self.failed(&error))? {
-            Made::Created => Created::Created,
-            Made::Exists(_) => Created::Exists,
+        let found = self.bucket.create_or_get(&self.object(name), bytes.into()).await;
+        Ok(match found.map_err(|error| self.failed(&error))? {
+            None => Created::Created,
+            Some(found) => Created::Exists(found.to_vec()),
         })
     }
 

@@ -34,5 +34,5 @@ pub use store::{Created, OWNERS, OwnershipStore, Publication};
 pub mod model {
     //! The protocol step by step, for tests that interleave its steps.
     pub use super::entry::Mark;
-    pub use super::log::{OwnerLog, Standing, Tenure};
+    pub use super::log::{OwnerLog, Standing, Taking, Tenure};
 }

@@ -61,12 +61,11 @@ fn an_owner_who_shows_life_keeps_the_directory() {
         let storage = server.open_with(&server.endpoint, &[(&lease, "3 s")]);
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| storage.own(&path("job"), &owner("ours")));
-            // His counter moves while he is watched, however often that is.
-            for count in 1_u32.. {
-                let beat = path(&format!("h{:020}", 7));
-                let text = format!("token: {:032x}\ncount: {count}\nsettled: 7\n", 0xabc);
-                let _ = owners.delete(&beat).unwrap();
-                let _ = owners.publish(&beat, text.as_bytes()).unwrap();
+            // He logs publications while he is watched, however often that is.
+            for number in 8_u32.. {
+                let entry = foreign_entry("publish chk-1/_metadata");
+                let name = path(&format!("e{number:020}"));
+                let _ = owners.publish(&name, entry.as_bytes()).unwrap();
                 if waiting.is_finished() {
                     break;
                 }
@@ -76,7 +75,7 @@ fn an_owner_who_shows_life_keeps_the_directory() {
                 other => panic!("{other:?}"),
             }
         });
-        // By force it is taken at once, and what he has settled is not denied.
+        // By force it is taken at once.
         let hold = storage.take_over(&path("job"), &owner("ours")).unwrap();
         assert_eq!(hold.superseded().map(|owner| &*owner.job_name), Some("theirs"));
     }

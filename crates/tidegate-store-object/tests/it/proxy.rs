@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
+
+use parking_lot::Mutex;
 
 /// What becomes of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl Proxy {
 
     /// From now on each request's first line, and its number since, decide.
     pub(crate) fn set(&self, rule: impl Fn(&str, usize) -> Option<Fault> + Send + Sync + 'static) {
-        *self.shared.rule.lock().unwrap() = Arc::new(rule);
+        *self.shared.rule.lock() = Arc::new(rule);
         self.shared.requests.store(0, Ordering::SeqCst);
         self.shared.faults.store(0, Ordering::SeqCst);
     }
@@ -90,7 +92,7 @@ impl Shared {
             let Some(head) = read_head(&mut client, &mut buffered)? else { return Ok(()) };
             let line = head.lines().next().unwrap_or_default().to_owned();
             let number = self.requests.fetch_add(1, Ordering::SeqCst);
-            let rule = Arc::clone(&self.rule.lock().unwrap());
+            let rule = Arc::clone(&self.rule.lock());
             let fault = rule(&line, number);
             if fault.is_some() {
                 self.faults.fetch_add(1, Ordering::SeqCst);
@@ -99,7 +101,7 @@ impl Shared {
             match fault {
                 Some(Fault::CutBefore) => return client.shutdown(Shutdown::Both),
                 Some(Fault::Hang) => {
-                    self.hanging.lock().unwrap().push(client.try_clone()?);
+                    self.hanging.lock().push(client.try_clone()?);
                     return Ok(());
                 }
                 Some(Fault::Answer(status)) => {
@@ -221,7 +223,7 @@ fn read_head(from: &mut TcpStream, buffered: &mut VecDeque<u8>) -> std::io::Resu
 
 fn fill(from: &mut TcpStream, buffered: &mut VecDeque<u8>) -> std::io::Result<()> {
     if buffered.is_empty() {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = vec![0; 64 * 1024];
         let count = from.read(&mut bytes)?;
         if count == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());

@@ -73,21 +73,23 @@ pub(super) fn number_of(name: &str, letter: char) -> Option<u64> {
 impl Entry {
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let Self { event, own, mark, guards } = self;
-        let mut text = format!("{TITLE}\n");
-        text += &match event {
-            Event::Own => "event: own\n".to_owned(),
-            Event::Publish(path) => format!("event: publish {path}\n"),
-            Event::Release => "event: release\n".to_owned(),
+        let event = match event {
+            Event::Own => "own".to_owned(),
+            Event::Publish(path) => format!("publish {path}"),
+            Event::Release => "release".to_owned(),
         };
-        text += &format!("own: {own}\ntoken: {:032x}\n", mark.token);
-        text += &mark.owner.to_text();
-        if let Some(ProcessMark { boot, namespace, started }) = &mark.process {
-            text += &format!("boot: {boot}\nnamespace: {namespace}\nbegan: {started}\n");
-        }
-        for guard in guards {
-            text += &format!("guard: {guard}\n");
-        }
-        text += &format!("{END}\n");
+        let process = match &mark.process {
+            Some(ProcessMark { boot, namespace, started }) => {
+                format!("boot: {boot}\nnamespace: {namespace}\nbegan: {started}\n")
+            }
+            None => String::new(),
+        };
+        let guards = guards.iter().flat_map(|guard| ["guard: ", guard.as_str(), "\n"]);
+        let (token, owner) = (mark.token, mark.owner.to_text());
+        let guards = guards.collect::<String>();
+        let text = format!(
+            "{TITLE}\nevent: {event}\nown: {own}\ntoken: {token:032x}\n{owner}{process}{guards}{END}\n"
+        );
         text.into_bytes()
     }
 

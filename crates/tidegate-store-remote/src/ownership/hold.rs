@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::lease::{Verdict, Watch};
 use super::life::{self, Held, Life};
-use super::log::{OwnerLog, Standing, Tenure};
+use super::log::{OwnerLog, Standing, Taking, Tenure};
 use super::store::OwnershipStore;
 use crate::RemoteRuntime;
 
@@ -88,14 +88,14 @@ fn acquire<S: OwnershipStore>(
     let mark = life::mark(owner);
     let held = Held::new(mark.token);
     let (tenure, superseded) = runtime.wait(async {
+        let mut standing = log.standing().await?;
         for _ in 0..TAKING_ATTEMPTS {
-            let standing = log.standing().await?;
             let superseded = may_take(&log, &standing, directory, lease, by_force).await?;
-            if let Some(tenure) = log.take(&mark, &standing, first_number()).await? {
-                return Ok((tenure, superseded));
+            match log.take(&mark, &standing, first_number()).await? {
+                Taking::Taken(tenure) => return Ok((tenure, superseded)),
+                Taking::Moved(now) => standing = now,
             }
         }
-        let standing = log.standing().await?;
         Err(owned(directory, standing.owner().cloned().unwrap_or_else(OwnerInfo::unknown)))
     })?;
     let shared = Arc::new(Shared { log, tenure: Mutex::new(tenure), published: Notify::new() });

@@ -42,7 +42,22 @@ pub struct Tenure {
     guards: Vec<StoragePath>,
 }
 
+/// What became of [`OwnerLog::take`].
+#[derive(Clone, Debug)]
+pub enum Taking {
+    /// The directory is the caller's.
+    Taken(Tenure),
+    /// Somebody made an entry before; this is what the log says now.
+    Moved(Standing),
+}
+
 impl Standing {
+    fn of(number: u64, entry: Entry, beat: Option<Vec<u8>>) -> Self {
+        let beat = beat.and_then(|bytes| Beat::parse(&bytes));
+        let beat = beat.filter(|beat| beat.token == entry.mark.token).unwrap_or_default();
+        Self { newest: Some((number, entry, beat)) }
+    }
+
     /// Who owns the directory.
     #[must_use]
     pub fn owner(&self) -> Option<&OwnerInfo> {
@@ -86,47 +101,50 @@ impl<S: OwnershipStore> OwnerLog<S> {
             };
             // Gone since it was listed: there is a larger one.
             let Some(bytes) = self.store.read(&entry_name(number)).await? else { continue };
-            let Some(entry) = Entry::parse(&bytes) else {
-                let path = format!("{}/{}/{}", self.directory, super::OWNERS, entry_name(number));
-                let error = io::Error::new(io::ErrorKind::InvalidData, "it is no owner's entry");
-                return Err(StorageError::from_io(
-                    Operation::Own,
-                    path,
-                    Determinacy::Determinate,
-                    error,
-                ));
-            };
+            let entry = self.parse(number, &bytes)?;
             let beat = self.store.read(&beat_name(entry.own)).await?;
-            let beat = beat.and_then(|bytes| Beat::parse(&bytes));
-            let beat = beat.filter(|beat| beat.token == entry.mark.token).unwrap_or_default();
-            return Ok(Standing { newest: Some((number, entry, beat)) });
+            return Ok(Standing::of(number, entry, beat));
         }
     }
 
-    /// Takes the directory from whoever has it by this standing. `None` when that is no longer true.
-    /// `first` is the number of the first entry in a new directory: larger than any that one before
+    fn parse(&self, number: u64, bytes: &[u8]) -> Result<Entry, StorageError> {
+        Entry::parse(bytes).ok_or_else(|| {
+            let path = format!("{}/{}/{}", self.directory, super::OWNERS, entry_name(number));
+            let error = io::Error::new(io::ErrorKind::InvalidData, "it is no owner's entry");
+            StorageError::from_io(Operation::Own, path, Determinacy::Determinate, error)
+        })
+    }
+
+    /// Takes the directory from whoever has it by this standing, unless that is no longer true. To
+    /// try again then takes fewer requests than an owner needs for a publication, so that one who
+    /// publishes without a pause cannot keep the directory by that. `first` is the number of the first entry in a new directory: larger than any that one before
     /// it at the same place had.
     pub async fn take(
         &self,
         mark: &Mark,
         standing: &Standing,
         first: u64,
-    ) -> Result<Option<Tenure>, StorageError> {
+    ) -> Result<Taking, StorageError> {
         let number = standing.newest.as_ref().map_or(first, |(number, ..)| number + 1);
         let guards = standing.guards();
         let entry =
             Entry { event: Event::Own, own: number, mark: mark.clone(), guards: guards.clone() };
         let name = entry_name(number);
-        if self.store.create(&name, entry.to_bytes()).await? == Created::Exists
-            && !self.is_ours(number, mark).await?
-        {
-            return Ok(None);
+        match self.store.create(&name, entry.to_bytes()).await? {
+            Created::Exists(found) if !is_of(&found, mark) => {
+                let entry = self.parse(number, &found)?;
+                // What he had settled stays so, whatever his counter has come to.
+                let beat = standing.newest.as_ref().map(|(_, _, beat)| *beat);
+                let beat = beat.filter(|beat| beat.token == entry.mark.token).unwrap_or_default();
+                return Ok(Taking::Moved(Standing { newest: Some((number, entry, beat)) }));
+            }
+            _ => {}
         }
         let names = self.store.list().await?;
         if newest(&names) != Some(number) {
             // Below a larger one, which an owner made while we were looking.
             self.store.delete(&name).await?;
-            return Ok(None);
+            return Ok(Taking::Moved(self.standing().await?));
         }
         // From here on the former owner's next entry fails. What he logged before is decided now.
         self.store.guard(&guards);
@@ -143,7 +161,14 @@ impl<S: OwnershipStore> OwnerLog<S> {
         }
         let mark = mark.clone();
         let stale = Vec::new();
-        Ok(Some(Tenure { mark, own: number, last: number, settled: number, stale, guards }))
+        Ok(Taking::Taken(Tenure {
+            mark,
+            own: number,
+            last: number,
+            settled: number,
+            stale,
+            guards,
+        }))
     }
 
     /// Whether the directory is still the holder's.
@@ -222,12 +247,11 @@ impl<S: OwnershipStore> OwnerLog<S> {
             let number = tenure.last + 1;
             match self.store.create(&entry_name(number), bytes.clone()).await? {
                 Created::Created => break number,
-                Created::Exists => match self.store.read(&entry_name(number)).await? {
-                    // Our own, and the answer was lost.
-                    Some(found) if found == bytes => break number,
-                    Some(found) if is_of(&found, &tenure.mark) => tenure.advance(number),
-                    _ => return Err(self.lost()),
-                },
+                // Our own, and the answer was lost.
+                Created::Exists(found) if found == bytes => break number,
+                // Our own, of a publication that failed.
+                Created::Exists(found) if is_of(&found, &tenure.mark) => tenure.advance(number),
+                Created::Exists(_) => return Err(self.lost()),
             }
         };
         let before = tenure.last;

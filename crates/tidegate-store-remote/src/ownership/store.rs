@@ -10,7 +10,7 @@ pub const OWNERS: &str = ".owner";
 /// The requests of one owned directory. Each is linearizable, and retried by whoever implements it.
 pub trait OwnershipStore: Send + Sync + 'static {
     /// Creates an object in [`OWNERS`] if there is none of this name. After an answer that got lost,
-    /// [`Created::Exists`] may mean the caller's own; no two callers ever create equal ones.
+    /// [`Created::Exists`] may have the caller's own; no two callers ever create equal ones.
     fn create(
         &self,
         name: &str,
@@ -53,12 +53,12 @@ pub trait OwnershipStore: Send + Sync + 'static {
 }
 
 /// What became of [`OwnershipStore::create`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// The object is there, and the caller's.
     Created,
-    /// There is one, and it may be another's.
-    Exists,
+    /// There is one, with this content.
+    Exists(Vec<u8>),
 }
 
 /// What became of [`OwnershipStore::publish`].

@@ -5,11 +5,12 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use tidegate_store::{OwnerInfo, PublishOutcome, StorageError, StoragePath};
-use tidegate_store_remote::ownership::model::{Mark, OwnerLog, Tenure};
+use tidegate_store_remote::ownership::model::{Mark, OwnerLog, Taking, Tenure};
 
 use crate::world::{Fault, Process, SharedWorld, World};
 
@@ -34,18 +35,21 @@ impl Owner {
     async fn take(&self) -> Option<Tenure> {
         let owner = OwnerInfo::current("model", u64::from(self.name));
         let mark = Mark { token: u128::from(self.name), process: None, owner };
+        let mut standing = self.log.standing().await.ok()?;
         for _ in 0..3 {
-            let standing = self.log.standing().await.ok()?;
-            if let Some(tenure) = self.log.take(&mark, &standing, 1).await.ok()? {
-                self.world.lock().unwrap().take_returned(tenure.began(), self.name);
-                return Some(tenure);
+            match self.log.take(&mark, &standing, 1).await.ok()? {
+                Taking::Taken(tenure) => {
+                    self.world.lock().take_returned(tenure.began(), self.name);
+                    return Some(tenure);
+                }
+                Taking::Moved(now) => standing = now,
             }
         }
         None
     }
 
     async fn publish(&self, tenure: &mut Tenure, at: &str) -> Result<PublishOutcome, StorageError> {
-        let path = StoragePath::new(at).unwrap();
+        let path = StoragePath::new(at).expect("a path");
         self.log.publish(tenure, &path, &[self.name]).await
     }
 }
@@ -118,7 +122,7 @@ fn scenario(
     let mut actors: Vec<Actor> = vec![Box::pin(async move {
         for (count, path) in ["1/_metadata", "2/_metadata"].into_iter().enumerate() {
             let result = faulty.publish(&mut tenure, path).await;
-            of_first.lock().unwrap().push((path.to_owned(), result));
+            of_first.lock().push((path.to_owned(), result));
             let _ = faulty.log.show_life(&tenure, count as u64 + 1).await;
         }
     })];
@@ -132,7 +136,7 @@ fn scenario(
             }
             let path = format!("{}/_metadata", char::from(name));
             let result = other.publish(&mut tenure, &path).await;
-            of_other.lock().unwrap().push((path, result));
+            of_other.lock().push((path, result));
         }));
     }
     if of_a.is_some_and(|(_, fault)| fault == Fault::ArrivesLate) {
@@ -144,12 +148,12 @@ fn scenario(
                 if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
             })
             .await;
-            network.lock().unwrap().land();
+            network.lock().land();
         }));
     }
     let check = move || {
-        let world = world.lock().unwrap();
-        for (path, result) in results.lock().unwrap().iter() {
+        let world = world.lock();
+        for (path, result) in results.lock().iter() {
             let appeared = world.appeared.iter().any(|(_, other)| other == path);
             match result {
                 Ok(PublishOutcome::Published) => assert!(appeared, "{path} did not appear"),

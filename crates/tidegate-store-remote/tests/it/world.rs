@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::{Mutex, MutexGuard};
 use tidegate_store::{Determinacy, Operation, StorageError, StoragePath};
 use tidegate_store_remote::ownership::{Created, OwnershipStore, Publication};
 
@@ -93,8 +94,8 @@ impl Process {
     /// Deletes a file as a store does that is told of guards.
     pub(crate) async fn delete_file(&self, path: &str) {
         Step::default().await;
-        let is_guarded = self.guards.lock().unwrap().contains(path);
-        let mut world = self.world.lock().unwrap();
+        let is_guarded = self.guards.lock().contains(path);
+        let mut world = self.world.lock();
         if is_guarded {
             world.files.insert(path.to_owned(), Vec::new());
         } else {
@@ -104,11 +105,11 @@ impl Process {
 
     async fn request(&self) -> (MutexGuard<'_, World>, Option<Fault>) {
         Step::default().await;
-        let mut requests = self.requests.lock().unwrap();
+        let mut requests = self.requests.lock();
         let number = *requests;
         *requests += 1;
         let fault = self.fault.filter(|(at, _)| *at == number).map(|(_, fault)| fault);
-        (self.world.lock().unwrap(), fault)
+        (self.world.lock(), fault)
     }
 }
 
@@ -123,13 +124,13 @@ impl OwnershipStore for Process {
         if matches!(fault, Some(Fault::Fails | Fault::ArrivesLate)) {
             return Err(failed());
         }
-        if world.objects.contains_key(name) {
-            return Ok(Created::Exists);
+        if let Some(found) = world.objects.get(name) {
+            return Ok(Created::Exists(found.clone()));
         }
-        world.objects.insert(name.to_owned(), bytes);
+        world.objects.insert(name.to_owned(), bytes.clone());
         match fault {
             Some(Fault::HappensAndFails) => Err(failed()),
-            Some(Fault::AnswerLost) => Ok(Created::Exists),
+            Some(Fault::AnswerLost) => Ok(Created::Exists(bytes)),
             _ => Ok(Created::Created),
         }
     }
@@ -185,7 +186,7 @@ impl OwnershipStore for Process {
     }
 
     fn guard(&self, paths: &[StoragePath]) {
-        self.guards.lock().unwrap().extend(paths.iter().map(StoragePath::to_string));
+        self.guards.lock().extend(paths.iter().map(StoragePath::to_string));
     }
 }
 
