@@ -4,4 +4,5 @@ mod cluster;
 mod contract;
 mod faults;
 mod large;
+mod lost;
 mod owners;
