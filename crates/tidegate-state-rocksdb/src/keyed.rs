@@ -24,7 +24,7 @@ use crate::snapshot::RocksDbSnapshot;
 pub(crate) struct RocksDbKeyedState {
     // The order matters: the database is closed before its directory is deleted.
     database: Rc<Database>,
-    _directory: Rc<WorkingDirectory>,
+    directory: Rc<WorkingDirectory>,
     place: Arc<Place>,
     data: Option<Arc<dyn CheckpointStorage>>,
     states: Vec<(RegisteredState, Option<Expiry>)>,
@@ -48,7 +48,7 @@ impl RocksDbKeyedState {
         let incremental = place.tuning.config.incremental;
         Self {
             database: Rc::new(database),
-            _directory: Rc::new(directory),
+            directory: Rc::new(directory),
             place,
             data,
             states: Vec::new(),
@@ -158,7 +158,7 @@ impl StoredBackend for RocksDbKeyedState {
             self.database.expire(&name, expiry);
         }
         self.states.push((state.clone(), expiry));
-        let (database, directory) = (Rc::clone(&self.database), Rc::clone(&self._directory));
+        let (database, directory) = (Rc::clone(&self.database), Rc::clone(&self.directory));
         let hidden = expiry.map(|expiry| (expiry, self.expired_by_ms));
         let hidden = hidden.filter(|(_, time_ms)| *time_ms != i64::MIN);
         Ok(Rc::new(Family { database, _directory: directory, name, hidden }))
