@@ -19,7 +19,7 @@ use tidegate_types::{
 use crate::value;
 
 pub(crate) struct Place {
-    pub(crate) directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     storage: Arc<dyn CheckpointStorage>,
 }
 
@@ -56,7 +56,7 @@ impl Place {
     pub(crate) fn new() -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let storage = Arc::new(FsStorage::open(directory.path())?);
-        Ok(Self { directory, storage })
+        Ok(Self { _directory: directory, storage })
     }
 
     /// A subtask with what was taken of its key groups.

@@ -17,7 +17,7 @@ use rocksdb::{
     DBCompressionType, ErrorKind, IngestExternalFileOptions, MergeOperands, Options, ReadOptions,
     SstFileWriter, WriteBufferManager, WriteOptions,
 };
-use tidegate_state::{Expiry, RowVisitor, StateError};
+use tidegate_state::{Expiry, RowVisitor, StateError, ValueVisitor};
 use tidegate_types::OperatorUid;
 
 use crate::config::{Compression, RocksDbStateConfig};
@@ -188,7 +188,7 @@ impl Database {
         &self,
         family: &str,
         key: &[u8],
-        show: &mut dyn FnMut(Option<&[u8]>) -> Result<(), StateError>,
+        show: &mut ValueVisitor<'_>,
     ) -> Result<(), StateError> {
         let family = self.family(family)?;
         let found = self.db.get_pinned_cf(&family, key).map_err(self.failed("read from"))?;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tidegate_state::{
-    Acceptance, Expiry, KeyedStateBackend, RowSource, RowStore, RowVisitor, SnapshotJob,
-    StateError, StateTable, StoredBackend, StoredSchema,
+    Acceptance, CancelToken, Expiry, KeyedStateBackend, RowSource, RowStore, RowVisitor,
+    SnapshotJob, SnapshotResult, SnapshotTarget, StateError, StateTable, StoredBackend,
+    StoredSchema, ValueVisitor,
 };
 use tidegate_store::CheckpointStorage;
 use tidegate_types::{CheckpointId, RegisteredState, SnapshotKind};
@@ -23,7 +24,7 @@ use crate::snapshot::RocksDbSnapshot;
 pub(crate) struct RocksDbKeyedState {
     // The order matters: the database is closed before its directory is deleted.
     database: Rc<Database>,
-    _directory: Rc<WorkingDirectory>,
+    directory: Rc<WorkingDirectory>,
     place: Arc<Place>,
     data: Option<Arc<dyn CheckpointStorage>>,
     states: Vec<(RegisteredState, Option<Expiry>)>,
@@ -47,7 +48,7 @@ impl RocksDbKeyedState {
         let incremental = place.tuning.config.incremental;
         Self {
             database: Rc::new(database),
-            _directory: Rc::new(directory),
+            directory: Rc::new(directory),
             place,
             data,
             states: Vec::new(),
@@ -66,6 +67,19 @@ impl RocksDbKeyedState {
             self.database.put(family, key, &schema.migrate(value)?)?;
             Ok(ControlFlow::Continue(()))
         })
+    }
+}
+
+/// A snapshot that could not be made.
+struct Declined(StateError);
+
+impl SnapshotJob for Declined {
+    fn run(
+        self: Box<Self>,
+        _: &SnapshotTarget<'_>,
+        _: &CancelToken,
+    ) -> Result<SnapshotResult, StateError> {
+        Err(self.0)
     }
 }
 
@@ -103,11 +117,7 @@ impl RowSource for Family {
 }
 
 impl RowStore for Family {
-    fn get(
-        &self,
-        key: &[u8],
-        show: &mut dyn FnMut(Option<&[u8]>) -> Result<(), StateError>,
-    ) -> Result<(), StateError> {
+    fn get(&self, key: &[u8], show: &mut ValueVisitor<'_>) -> Result<(), StateError> {
         let Some((expiry, time_ms)) = self.hidden else {
             return self.database.get(&self.name, key, show);
         };
@@ -148,7 +158,7 @@ impl StoredBackend for RocksDbKeyedState {
             self.database.expire(&name, expiry);
         }
         self.states.push((state.clone(), expiry));
-        let (database, directory) = (Rc::clone(&self.database), Rc::clone(&self._directory));
+        let (database, directory) = (Rc::clone(&self.database), Rc::clone(&self.directory));
         let hidden = expiry.map(|expiry| (expiry, self.expired_by_ms));
         let hidden = hidden.filter(|(_, time_ms)| *time_ms != i64::MIN);
         Ok(Rc::new(Family { database, _directory: directory, name, hidden }))
@@ -170,8 +180,10 @@ impl KeyedStateBackend for RocksDbKeyedState {
         kind: SnapshotKind,
     ) -> Result<Box<dyn SnapshotJob>, StateError> {
         let directory = self.place.reserve()?;
-        let linked = self.database.checkpoint(directory.path());
-        linked.map_err(|error| self.place.failed(error))?;
+        if let Err(error) = self.database.checkpoint(directory.path()) {
+            // The checkpoint is declined, not the task failed: there may be space for the next one.
+            return Ok(Box::new(Declined(self.place.failed(error))));
+        }
         let place = Arc::clone(&self.place);
         let now_ms = self.place.tuning.now_ms.load(Ordering::Relaxed).max(self.expired_by_ms);
         if kind == SnapshotKind::Savepoint {

@@ -212,7 +212,8 @@ impl Expiry {
         }
         let mut live = Vec::new();
         for bytes in items().filter(|bytes| !item.is_expired(bytes, now_ms)) {
-            let length = u32::try_from(bytes.len()).expect("it has its length in front");
+            // It was a u32 that stood in front.
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             live.extend_from_slice(&length.to_le_bytes());
             live.extend_from_slice(bytes);
         }

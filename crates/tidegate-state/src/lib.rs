@@ -77,8 +77,8 @@ pub use memory::MemoryStateBackend;
 pub use operator_state::{OperatorListState, OperatorStateStore, list_handle};
 pub use snapshot::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget};
 pub use stored::{
-    RowSource, RowStore, RowVisitor, StoredBackend, StoredEntries, StoredSchema, group_prefix,
-    import_rows,
+    RowSource, RowStore, RowVisitor, RowWriter, StoredBackend, StoredEntries, StoredSchema,
+    ValueVisitor, group_prefix, import_rows,
 };
 pub use timers::TimeDomain;
 pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};

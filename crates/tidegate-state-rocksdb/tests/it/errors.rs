@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use tidegate_state::{MemoryStateBackend, StateError};
+use tidegate_state::{CancelToken, MemoryStateBackend, SnapshotTarget, StateError};
 use tidegate_state_fs::FsStateBackend;
 use tidegate_state_rocksdb::RocksDbStateConfig;
-use tidegate_types::{SnapshotKind, StateHandle};
+use tidegate_types::{AttemptId, SnapshotKind, StateHandle};
 
 use crate::world::{Taken, World, path, shared_names};
 
@@ -99,6 +99,26 @@ fn state_of_another_backend_is_refused() {
     let of_rocksdb = checkpoint(&mut world);
     let refused = world.open(&MemoryStateBackend::new(), (0, 1), &[of_rocksdb], true);
     assert!(matches!(refused, Err(StateError::ForeignBackend { .. })));
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_made_is_declined() {
+    let world = World::new();
+    let mut states = world.open(&world.backend(World::config()), (0, 1), &[], true).unwrap();
+    states.write(0..10, 0);
+    std::fs::remove_dir_all(world.place("taskowned")).unwrap();
+    let job = states.keyed.snapshot(world.next, SnapshotKind::Checkpoint).unwrap();
+    let exclusive = path("job/chk-1");
+    let target = SnapshotTarget {
+        checkpoint: world.next,
+        attempt: AttemptId::new(1),
+        storage: &*world.storage,
+        exclusive: &exclusive,
+        shared: &path("job/shared"),
+    };
+    let text = job.run(&target, &CancelToken::new()).unwrap_err().to_string();
+    assert!(text.contains("snapshot the database") && text.contains("taskowned"), "{text}");
+    assert!(world.names("shared").is_empty());
 }
 
 #[test]

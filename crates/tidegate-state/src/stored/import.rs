@@ -2,7 +2,7 @@
 
 use tidegate_types::{KeyGroup, RegisteredState, StateKind};
 
-use super::rows;
+use super::{RowWriter, rows};
 use crate::slot::ItemReader;
 use crate::{CanonicalReader, KeyedContext, StateError};
 
@@ -16,7 +16,7 @@ pub fn import_rows(
     context: &KeyedContext,
     state: &RegisteredState,
     readers: &[CanonicalReader],
-    put: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StateError>,
+    put: &mut RowWriter<'_>,
 ) -> Result<(), StateError> {
     for group in context.key_groups.iter() {
         let holders = readers.iter().filter(|reader| reader.key_groups().contains(group));
@@ -31,7 +31,7 @@ fn import_group(
     context: &KeyedContext,
     state: &RegisteredState,
     (group, reader, number): (KeyGroup, &CanonicalReader, usize),
-    put: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), StateError>,
+    put: &mut RowWriter<'_>,
 ) -> Result<(), StateError> {
     let mut row = Vec::new();
     reader.read(group, number, &mut |entry| {

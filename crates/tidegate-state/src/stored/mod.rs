@@ -80,14 +80,16 @@ pub trait RowSource: Debug {
 /// What [`RowSource::scan`] shows rows to, as (key, value).
 pub type RowVisitor<'v> = dyn FnMut(&[u8], &[u8]) -> Result<ControlFlow<()>, StateError> + 'v;
 
+/// What [`RowStore::get`] shows a value to.
+pub type ValueVisitor<'v> = dyn FnMut(Option<&[u8]>) -> Result<(), StateError> + 'v;
+
+/// What [`import_rows`] gives rows to, as (key, value).
+pub type RowWriter<'v> = dyn FnMut(&[u8], &[u8]) -> Result<(), StateError> + 'v;
+
 /// The rows of one state, which its table reads and writes.
 pub trait RowStore: RowSource {
     /// Shows the value of a row, if there is one.
-    fn get(
-        &self,
-        key: &[u8],
-        show: &mut dyn FnMut(Option<&[u8]>) -> Result<(), StateError>,
-    ) -> Result<(), StateError>;
+    fn get(&self, key: &[u8], show: &mut ValueVisitor<'_>) -> Result<(), StateError>;
 
     /// Writes a row.
     fn put(&self, key: &[u8], value: &[u8]) -> Result<(), StateError>;
