@@ -147,7 +147,7 @@ where
             shared: &StoragePath::new("job/shared")?,
         };
         let result = job.run(&target, &CancelToken::new())?;
-        let write = started.elapsed() - pause;
+        let write = started.elapsed().saturating_sub(pause);
         self.state.notify_complete(checkpoint);
         self.state.maintain()?;
         Ok(Taken { result, checkpoint, pause, write })

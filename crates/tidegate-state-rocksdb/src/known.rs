@@ -168,12 +168,12 @@ mod tests {
     use tidegate_types::FileReference;
 
     fn named(names: &[(u64, &str)]) -> Named {
-        let named = names.iter().map(|(length, name)| {
+        let files = names.iter().map(|(length, name)| {
             let digest = Digest::of(&length.to_le_bytes());
             let reference = FileReference::in_job(&format!("shared/{name}")).unwrap();
             ((*length, digest), FileHandle { reference, length: *length, digest })
         });
-        named.collect()
+        files.collect()
     }
 
     fn id(number: u64) -> CheckpointId {

@@ -110,8 +110,9 @@ impl Unit<'_> {
             Self::Version => ("version".to_owned(), sources.rocksdb.join("build_version.cc")),
             Self::Group(files) => {
                 let name = files[0].trim_end_matches(".cc").replace('/', "-");
-                let includes: String =
-                    files.iter().map(|file| format!("#include \"{file}\"\n")).collect();
+                let includes: Vec<String> =
+                    files.iter().map(|file| format!("#include \"{file}\"")).collect();
+                let includes = includes.join("\n") + "\n";
                 let source = directory.join(format!("{name}.cc"));
                 fs::write(&source, includes)?;
                 (name, source)

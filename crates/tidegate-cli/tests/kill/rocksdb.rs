@@ -1,6 +1,7 @@
 //! The same with state in RocksDB: write buffers of a few entries, so that files come and go all the
 //! time, and once with more than a GiB of state.
 
+use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ fn killed_with_more_than_a_gib_of_state_in_rocksdb() {
     for _ in 0..WORDS {
         let mut word = String::with_capacity(WORD);
         while word.len() < WORD {
-            word.push_str(&format!("{:08x}", random.within(0..=u64::from(u32::MAX))));
+            write!(word, "{:08x}", random.within(0..=u64::from(u32::MAX))).unwrap();
         }
         writeln!(file, "{word}").unwrap();
     }

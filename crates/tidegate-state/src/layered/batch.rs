@@ -212,7 +212,7 @@ mod tests {
         for (count, hashes) in [(0, 1), (1, 1), (7, 3), (100, 1), (5_000, 700), (5_000, u64::MAX)] {
             let row = |key: u64| {
                 let hash = KeyHash::of_bytes(&key.to_le_bytes()).get() % hashes;
-                let value = (key % 5 != 0).then(|| vec![7; (key % 500) as usize]);
+                let value = (!key.is_multiple_of(5)).then(|| vec![7; (key % 500) as usize]);
                 Row { hash: KeyHash::from_bits(hash), key, delta: ValueDelta::of(value) }
             };
             let rows: Vec<_> = (0..count).map(row).collect();
