@@ -3,12 +3,13 @@
 //! Each command is printed before it runs and each step's time after it. The tests come last, so
 //! that the output ends with the test runner's own summary.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::shell::{self, cargo};
-use crate::{bench, demo, fuzz, layers, servers, setup, tidy};
+use crate::{bench, demo, fuzz, layers, rocksdb, servers, setup, tidy};
 
 struct Step {
     name: &'static str,
@@ -87,13 +88,19 @@ fn fmt() -> Result<()> {
 fn clippy() -> Result<()> {
     // The first step that resolves dependencies, so the one that notices a stale Cargo.lock.
     let mut command = cargo(["clippy", "--locked", "--workspace", "--all-targets"]);
-    shell::run(command.args(["--", "-D", "warnings"]))
+    shell::run(whole(&mut command)?.args(["--", "-D", "warnings"]))
 }
 
 fn docs() -> Result<()> {
     // Libraries only: the program `tidegate` and the facade of that name would share a page.
     let mut command = cargo(["doc", "--workspace", "--lib", "--no-deps"]);
-    shell::run(command.env("RUSTDOCFLAGS", "-D warnings"))
+    shell::run(whole(&mut command)?.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The command for all crates with all features: the RocksDB state backend is off by default.
+fn whole(command: &mut Command) -> Result<&mut Command> {
+    command.args(["--features", "tidegate/rocksdb,tidegate-cli/rocksdb"]);
+    Ok(command.envs(rocksdb::environment()?))
 }
 
 fn short_fuzz() -> Result<()> {
@@ -101,17 +108,18 @@ fn short_fuzz() -> Result<()> {
 }
 
 fn doctests() -> Result<()> {
-    shell::run(&mut cargo(["test", "--quiet", "--workspace", "--doc"]))
+    shell::run(whole(&mut cargo(["test", "--quiet", "--workspace", "--doc"]))?)
 }
 
 fn tests() -> Result<()> {
     // Integration tests start, kill and resume the programs of target/release.
-    shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
+    shell::run(whole(&mut cargo(["build", "--release", "--workspace"]))?)?;
     let mut command = if setup::has_nextest() {
         cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
         cargo(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"])
     };
+    whole(&mut command)?;
     println!("$ {}", shell::shown(&command));
     let servers = servers::start_for_tests()?;
     let status = command.envs(&servers.variables).status();

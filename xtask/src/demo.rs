@@ -28,7 +28,7 @@ pub(crate) fn run() -> Result<()> {
     println!(
         "Tidegate: a job is killed in the middle and resumed. Nothing is lost, nothing repeated.\n"
     );
-    shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
+    shell::run(&mut cargo(["build", "--release"]))?;
     let target = Workspace::load(".")?.target;
     let (programs, demo) = (target.join("release"), target.join("demo"));
     let flights = input::unpack(&demo.join("input"))?;

@@ -69,8 +69,8 @@ const ONLY: [(&str, &[&str], &str); 11] = [
     ),
     ("object_store", &["tidegate-store-object"], "that crate's purpose"),
     ("hdfs-native", &["tidegate-store-hdfs"], "that crate's purpose"),
-    ("rocksdb", &["tidegate-state-rocksdb"], "the only C++"),
-    ("rust-rocksdb", &["tidegate-state-rocksdb"], "the only C++"),
+    ("rocksdb", &["tidegate-state-rocksdb", "benches/"], "the only C++"),
+    ("rust-rocksdb", &["tidegate-state-rocksdb", "benches/"], "the only C++"),
     ("timely", &["tidegate-timely"], "that crate's purpose"),
 ];
 

@@ -11,6 +11,7 @@ mod demo;
 mod fuzz;
 mod layers;
 mod metadata;
+mod rocksdb;
 mod servers;
 mod setup;
 mod shell;
@@ -26,6 +27,8 @@ usage: cargo xtask TASK
 
   demo                 kill a job in the middle, resume it, compare with a run that never failed
   ci [--skip STEP]…    everything the continuous integration checks; --only STEP for one of its steps
+  rocksdb [COMMAND]…   RocksDB as a library in the user's cache; COMMAND with it in its environment,
+                       without one it is printed: eval `cargo xtask rocksdb`
   layers               dependencies between crates only go down
   tidy                 what rustfmt and clippy cannot see
   fuzz [SECONDS]       each fuzz target for SECONDS (10)
@@ -51,6 +54,7 @@ fn dispatch() -> Result<()> {
     match task.as_str() {
         "demo" => demo::run(),
         "ci" => ci::run(&rest),
+        "rocksdb" => rocksdb::run(&rest),
         "layers" => layers::run(),
         "tidy" => tidy::run(),
         "fuzz" => fuzz::run(number(&rest, 10)?),

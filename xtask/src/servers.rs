@@ -13,12 +13,13 @@ mod place;
 mod process;
 mod s3;
 
+use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::metadata::Workspace;
 use place::{Place, Variables};
@@ -95,6 +96,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "start" => {
             let started = start(&directory, &servers)?;
             started.report();
+            ensure!(!started.has_failed, "not every server has come up");
             started.into_result().map(drop)
         }
         "stop" => stop(&directory, &servers),
@@ -125,6 +127,18 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
+/// A program that this machine lacks for a server.
+#[derive(Debug)]
+struct Lacking(&'static str);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is missing on this machine", self.0)
+    }
+}
+
+impl std::error::Error for Lacking {}
+
 /// What became of every server that was asked for.
 pub(crate) struct Started {
     /// What the tests have to know.
@@ -132,6 +146,8 @@ pub(crate) struct Started {
     /// Servers that are not there, each with the reason.
     missing: Vec<(&'static str, String)>,
     up: Vec<String>,
+    /// Whether one of the missing ones failed, although this machine has all that it needs.
+    has_failed: bool,
     /// Where tests say that they were skipped.
     skipped: PathBuf,
     /// Whether any server was up before.
@@ -212,13 +228,14 @@ fn directory() -> Result<PathBuf> {
     }
 }
 
-fn start(directory: &std::path::Path, servers: &[&'static Server]) -> Result<Started> {
+fn start(directory: &Path, servers: &[&'static Server]) -> Result<Started> {
     fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
     let _lock = place::lock(&directory.join("lock"))?;
     let mut started = Started {
         variables: place::read_variables(&directory.join("env")),
         missing: Vec::new(),
         up: Vec::new(),
+        has_failed: false,
         skipped: directory.join("skipped"),
         was_running: false,
     };
@@ -248,16 +265,19 @@ fn start(directory: &std::path::Path, servers: &[&'static Server]) -> Result<Sta
                 started.was_running |= was_running;
                 started.variables.extend(variables);
             }
-            Err(error) => started.missing.push((name, format!("{error:#}"))),
+            Err(error) => {
+                started.has_failed |= !error.is::<Lacking>();
+                started.missing.push((name, format!("{error:#}")));
+            }
         }
     }
     place::write_variables(&directory.join("env"), &started.variables)?;
     Ok(started)
 }
 
-fn start_one(directory: &std::path::Path, server: &Server) -> Result<(String, bool, Variables)> {
+fn start_one(directory: &Path, server: &Server) -> Result<(String, bool, Variables)> {
     if let Some(program) = (server.lacking)() {
-        bail!("{program} is missing on this machine");
+        return Err(Lacking(program).into());
     }
     let place = Place::of(directory, server)?;
     let was_running = server.processes.iter().all(|process| place.process(process).is_alive());
@@ -271,7 +291,7 @@ fn start_one(directory: &std::path::Path, server: &Server) -> Result<(String, bo
     Ok((format!("{}: {how}", server.name), was_running, variables))
 }
 
-fn stop(directory: &std::path::Path, servers: &[&'static Server]) -> Result<()> {
+fn stop(directory: &Path, servers: &[&'static Server]) -> Result<()> {
     if !directory.exists() {
         return Ok(());
     }

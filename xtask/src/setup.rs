@@ -47,6 +47,35 @@ pub(crate) fn server_programs() -> Result<()> {
     Ok(())
 }
 
+/// What the bindings to RocksDB are made with: libclang, which bindgen loads, and the C++ compiler.
+pub(crate) fn bindings() -> Result<()> {
+    if !succeeds(Command::new("c++").arg("--version")) {
+        debian_package("g++")?;
+    }
+    if std::env::var_os("LIBCLANG_PATH").is_none() && !has_libclang() {
+        debian_package("libclang-dev")?;
+    }
+    Ok(())
+}
+
+/// Whether libclang lies where bindgen looks for it on Linux; elsewhere it comes with the compiler.
+fn has_libclang() -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let entries = |directory: &str| std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let has = |directory: &Path| {
+        let directory = directory.to_string_lossy();
+        entries(&directory).any(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with("libclang.so") || name.starts_with("libclang-")
+        })
+    };
+    let llvm = entries("/usr/lib").map(|entry| entry.path().join("lib"));
+    let known = ["/usr/lib64", "/usr/lib", "/usr/local/lib", "/usr/lib/x86_64-linux-gnu"];
+    llvm.chain(known.map(Into::into)).any(|directory| has(&directory))
+}
+
 /// Whether tests can run under cargo-nextest. It is not installed for that: building it takes
 /// longer than the tests do, and `cargo test` judges the same.
 pub(crate) fn has_nextest() -> bool {

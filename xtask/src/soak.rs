@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 
+use crate::rocksdb;
 use crate::shell::{self, cargo};
 
 /// Where the sanitizer's runtime is; naming it keeps build scripts and macros without it.
@@ -14,11 +15,12 @@ pub(crate) fn run(runs: u32) -> Result<()> {
     if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         sanitized()?;
     }
-    // The tests start the programs of target/release.
-    shell::run(&mut cargo(["build", "--release", "--workspace"]))?;
-    let mut tests =
-        cargo(["test", "--package", "tidegate-cli", "--test", "kill", "--", "--nocapture"]);
-    shell::run(tests.env("TIDEGATE_KILL_RUNS", runs.to_string()))?;
+    // The tests build and start the programs of target/release.
+    let features = ["--features", "rocksdb"];
+    let mut tests = cargo(["test", "--package", "tidegate-cli"]);
+    tests.args(features).args(["--test", "kill", "--", "--nocapture"]);
+    tests.env("TIDEGATE_KILL_RUNS", runs.to_string()).env("TIDEGATE_LARGE", "1");
+    shell::run(tests.envs(rocksdb::environment()?))?;
     let mut random = cargo(["test", "--package", "tidegate-state-fs", "--test", "it", "random"]);
     shell::run(random.env("TIDEGATE_RANDOM_CASES", (runs * 20).to_string()))?;
     let mut interleavings =

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use tidegate_state::{
     CancelToken, KeyedContext, KeyedState, RestoredFile, RestoredKeyedState, SnapshotJob,
-    SnapshotResult, SnapshotTarget, StateSource, ValueState, ValueStateDescriptor,
+    SnapshotResult, SnapshotTarget, StateSource, ValueRef, ValueState, ValueStateDescriptor,
 };
 use tidegate_state_fs::{FsStateBackend, FsStateConfig};
 use tidegate_store::{CheckpointStorage, FsStorage, StoragePath};
@@ -26,6 +26,27 @@ pub(crate) struct Job {
     pub(crate) state: KeyedState<u64>,
     pub(crate) value: ValueState<[u8; 64]>,
     next: CheckpointId,
+}
+
+/// Where a checkpoint goes.
+pub(crate) struct Place {
+    id: CheckpointId,
+    storage: Arc<dyn CheckpointStorage>,
+    exclusive: StoragePath,
+    shared: StoragePath,
+}
+
+impl Place {
+    pub(crate) fn run(&self, job: Box<dyn SnapshotJob>) -> Result<SnapshotResult> {
+        let target = SnapshotTarget {
+            checkpoint: self.id,
+            attempt: AttemptId::new(1),
+            storage: &*self.storage,
+            exclusive: &self.exclusive,
+            shared: &self.shared,
+        };
+        Ok(job.run(&target, &CancelToken::new())?)
+    }
 }
 
 fn context() -> KeyedContext {
@@ -53,13 +74,33 @@ impl Job {
     }
 
     pub(crate) fn put(&self, key: u64, round: u64) -> Result<()> {
-        self.state.set_current_key(key, key.key_hash());
-        Ok(self.value.put(value(key, round))?)
+        self.set(key, value(key, round))
     }
 
-    pub(crate) fn get(&self, key: u64) -> Result<u8> {
+    pub(crate) fn set(&self, key: u64, value: [u8; 64]) -> Result<()> {
         self.state.set_current_key(key, key.key_hash());
-        Ok(self.value.get()?.map_or(0, |value| value[7]))
+        Ok(self.value.put(value)?)
+    }
+
+    pub(crate) fn get(&self, key: u64) -> Result<Option<[u8; 64]>> {
+        self.state.set_current_key(key, key.key_hash());
+        Ok(self.value.get()?)
+    }
+
+    pub(crate) fn read(&self, key: u64) -> Result<Option<u8>> {
+        self.state.set_current_key(key, key.key_hash());
+        Ok(self.value.read(|value| {
+            value.map(|value| match value {
+                ValueRef::Native(value) | ValueRef::Archived(value) => value[7],
+            })
+        })?)
+    }
+
+    pub(crate) fn update(&self, key: u64, round: u64) -> Result<()> {
+        self.state.set_current_key(key, key.key_hash());
+        Ok(self.value.update(|value| {
+            value.as_mut().expect("it was put")[8] ^= round.to_le_bytes()[0];
+        })?)
     }
 
     pub(crate) fn freeze(&mut self) -> Result<(CheckpointId, Box<dyn SnapshotJob>)> {
@@ -68,24 +109,37 @@ impl Job {
         Ok((id, self.state.snapshot(id, SnapshotKind::Checkpoint)?))
     }
 
+    /// Where a checkpoint goes.
+    pub(crate) fn place(&self, id: CheckpointId) -> Result<Place> {
+        let exclusive = StoragePath::new(&format!("job/chk-{id}"))?;
+        let shared = StoragePath::new("job/shared")?;
+        Ok(Place { id, storage: Arc::clone(&self.storage), exclusive, shared })
+    }
+
     pub(crate) fn write(
         &mut self,
         id: CheckpointId,
         job: Box<dyn SnapshotJob>,
     ) -> Result<SnapshotResult> {
-        let (exclusive, shared) =
-            (StoragePath::new(&format!("job/chk-{id}"))?, StoragePath::new("job/shared")?);
-        let target = SnapshotTarget {
-            checkpoint: id,
-            attempt: AttemptId::new(1),
-            storage: &*self.storage,
-            exclusive: &exclusive,
-            shared: &shared,
-        };
-        let result = job.run(&target, &CancelToken::new())?;
+        let result = self.place(id)?.run(job)?;
         self.state.notify_complete(id);
         self.state.maintain()?;
         Ok(result)
+    }
+
+    /// Drops the state, which keeps files mapped, and what the system has in memory of a checkpoint's.
+    fn without_cache(self, result: &SnapshotResult) -> Result<Self> {
+        let Self { storage, backend, state, value, next } = self;
+        drop((state, value));
+        for file in &result.keyed[0].shared {
+            let path = StoragePath::new("job")?.join(file.file.reference.as_str())?;
+            let path = storage.local_path(&path).expect("a local store");
+            let file = std::fs::File::open(path)?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+        }
+        let mut state = KeyedState::open(&backend, &context(), Vec::new())?;
+        let value = state.value(ValueStateDescriptor::new("value"))?;
+        Ok(Self { storage, backend, state, value, next })
     }
 
     /// Another process's first read.
@@ -122,7 +176,7 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
     let started = cpu();
     let mut sum = 0;
     for key in keys(count, 2).take(ops as usize) {
-        sum += u64::from(job.get(key)?);
+        sum += u64::from(job.get(key)?.map_or(0, |value| value[7]));
     }
     rows.push(row(WHO, "hot get, cpu", per(cpu() - started, ops)));
 
@@ -144,7 +198,7 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
 
     let started = cpu();
     for key in keys(count, 3).take(ops as usize) {
-        sum += u64::from(job.get(key)?);
+        sum += u64::from(job.get(key)?.map_or(0, |value| value[7]));
     }
     rows.push(row(WHO, "get out of a segment, cpu", per(cpu() - started, ops)));
     let started = cpu();
@@ -161,14 +215,21 @@ pub(crate) fn measure(count: u64) -> Result<Vec<Row>> {
     job.write(id, frozen)?;
     rows.extend(changes(&mut job, count)?);
     let newest = pauses(&mut job, count, &mut rows)?;
-    let mut times = Vec::new();
-    for round in 0..9 {
-        let (first, took) = timed(|| job.restore(&newest, round * 7 % count));
-        sum += u64::from(first?);
-        times.push(took);
+    for is_cold in [false, true] {
+        let mut times = Vec::new();
+        for round in 0..9 {
+            if is_cold {
+                job = job.without_cache(&newest)?;
+            }
+            let (first, took) = timed(|| job.restore(&newest, round * 7 % count));
+            sum += u64::from(first?);
+            times.push(took);
+        }
+        times.sort_unstable();
+        let cache = if is_cold { "cold" } else { "warm" };
+        let what = format!("restore to first read, {cache} cache, median");
+        rows.push(row(WHO, &what, format!("{:.1?}", times[4])));
     }
-    times.sort_unstable();
-    rows.push(row(WHO, "restore to first read, warm, median", format!("{:.1?}", times[4])));
     std::hint::black_box(sum);
     Ok(rows)
 }

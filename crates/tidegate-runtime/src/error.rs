@@ -165,7 +165,10 @@ pub enum JobError {
     )]
     NoCheckpointDirectory,
     /// The configured state backend is not part of this build.
-    #[error("state.backend.type: the {name} backend is not part of this build; set it to memory")]
+    #[error(
+        "state.backend.type: the {name} backend is not part of this program: build it with the \
+         feature `{name}` of the crate tidegate, or set it to fs"
+    )]
     Backend {
         /// Its name in the configuration.
         name: &'static str,

@@ -10,6 +10,8 @@ use tidegate_coordinator::{Event, FileResolver, JobStatus, RestorePlan, TaskTopo
 use tidegate_meta::CheckpointMetadata;
 use tidegate_state::{MemoryStateBackend, StateBackend};
 use tidegate_state_fs::FsStateBackend;
+#[cfg(feature = "rocksdb")]
+use tidegate_state_rocksdb::RocksDbStateBackend;
 use tidegate_store::StorageRegistry;
 use tidegate_types::{
     AttemptId, CheckpointId, JobId, MaxParallelism, OperatorUid, Parallelism, SnapshotKind, TaskId,
@@ -31,6 +33,14 @@ use crate::sink::COMMITTABLES;
 use crate::status::StatusBoard;
 use crate::storage_thread::StorageThread;
 use crate::task::{AttemptContext, Restore};
+
+/// What a run is told.
+pub(crate) struct RunSettings<'a> {
+    pub(crate) config: &'a JobConfig,
+    /// The stores that it may use.
+    pub(crate) registry: &'a StorageRegistry,
+    pub(crate) options: &'a RunOptions,
+}
 
 /// A job that is ready to run, or runs.
 pub(crate) struct JobRun {
@@ -56,12 +66,11 @@ impl JobRun {
     pub(crate) fn prepare(
         name: &str,
         job: Job,
-        config: &JobConfig,
-        registry: &StorageRegistry,
-        options: &RunOptions,
+        settings: &RunSettings<'_>,
         stops: Receiver<Stop>,
         status: Arc<StatusBoard>,
     ) -> Result<Self, JobError> {
+        let RunSettings { config, registry, options } = *settings;
         let mut graph = job.into_graph();
         let topology = topology(&mut graph, config, options)?;
         let check_inputs = |restored: Option<&CheckpointMetadata>| {
@@ -366,7 +375,21 @@ fn state_backend(
             };
             Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), working)))
         }
+        #[cfg(not(feature = "rocksdb"))]
         Backend::RocksDb => Err(JobError::Backend { name: "rocksdb" }),
+        #[cfg(feature = "rocksdb")]
+        Backend::RocksDb => {
+            let backend = match &config.rocksdb.checkpoint_dir {
+                Some(uri) => {
+                    let data = registry.open(uri)?;
+                    data.delete_directory(&paths.task_owned())?;
+                    RocksDbStateBackend::in_storage(data)
+                }
+                None => RocksDbStateBackend::in_checkpoint_directory(),
+            };
+            let backend = backend.with_config(config.rocksdb());
+            Ok(Arc::new(backend.with_working_directory(Arc::clone(storage), paths.task_owned())))
+        }
     }
 }
 

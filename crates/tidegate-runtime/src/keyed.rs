@@ -228,6 +228,11 @@ where
         self.down.flush(now, idle)
     }
 
+    fn aborted(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.keyed.notify_aborted(checkpoint);
+        self.down.aborted(checkpoint)
+    }
+
     fn completed(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
         self.keyed.notify_complete(checkpoint);
         self.down.completed(checkpoint)

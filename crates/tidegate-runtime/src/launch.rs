@@ -17,7 +17,7 @@ use crate::driver::Stop;
 use crate::error::{JobError, UserError};
 use crate::exit_status::ExitStatus;
 use crate::graph::Job;
-use crate::job_run::JobRun;
+use crate::job_run::{JobRun, RunSettings};
 use crate::run_options::{RunOptions, die_with_supervisor};
 use crate::savepoints::Afterwards;
 use crate::status::StatusBoard;
@@ -91,7 +91,8 @@ fn try_run(
     let started = Instant::now();
     let status = Arc::new(StatusBoard::new(started));
     let board = Arc::clone(&status);
-    let mut run = JobRun::prepare(name, job, &config, &registry, &options, stops, board)?;
+    let settings = RunSettings { config: &config, registry: &registry, options: &options };
+    let mut run = JobRun::prepare(name, job, &settings, stops, board)?;
     let _control =
         serve_control(&run, options.supervisor_process_id, stop.clone(), Arc::clone(&status))?;
     tracing::info!(job = %run.job_id(), checkpoints = %run.checkpoint_uri(), "{name} starts");

@@ -58,6 +58,11 @@ pub(crate) trait Lifecycle {
         self.downstream().map_or(Ok(()), |next| next.completed(checkpoint))
     }
 
+    /// There will be no such checkpoint: what was kept for it is not needed.
+    fn aborted(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.downstream().map_or(Ok(()), |next| next.aborted(checkpoint))
+    }
+
     /// The task ends as it should: whoever reads from it will not take that for a failure.
     fn end(&mut self) {
         if let Some(next) = self.downstream() {
@@ -110,6 +115,9 @@ impl<T> Lifecycle for Tee<T> {
     }
     fn next_timer_ms(&mut self) -> Option<i64> {
         self.branches.iter_mut().filter_map(|branch| branch.next_timer_ms()).min()
+    }
+    fn aborted(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
+        self.each(|branch| branch.aborted(checkpoint))
     }
     fn completed(&mut self, checkpoint: CheckpointId) -> Result<(), TaskError> {
         self.each(|branch| branch.completed(checkpoint))

@@ -234,8 +234,10 @@ fn run(
     };
     let context = SnapshotContext { target, cancel };
     let mut operators = Vec::with_capacity(snapshot.jobs.len());
+    // Not between operators: what the first ones have written is acknowledged, and so found and
+    // deleted, only if the others come to their end.
+    cancel.check()?;
     for (uid, job) in snapshot.jobs {
-        cancel.check()?;
         let OperatorSnapshot { registered, state } = job(&context)?;
         operators.push((uid, registered, state));
     }

@@ -63,11 +63,13 @@ impl Head {
         if let (Ok(key @ ..0x80), Ok(number @ ..0x1000)) =
             (u8::try_from(key), u16::try_from(number))
         {
-            let [low, high] = (number << 2 | u16::from(kind)).to_le_bytes();
+            // Made in a register and stored at once: a load of bytes that were stored one by one waits.
+            let control = u32::from(number) << 2 | u32::from(kind);
             if number < 0x20 {
-                return emit(&[key, low]);
+                return emit(&(u32::from(key) | control << 8).to_le_bytes()[..2]);
             }
-            return emit(&[key, low | 0x80, high << 1 | low >> 7]);
+            let control = control & 0x7F | 0x80 | (control >> 7) << 8;
+            return emit(&(u32::from(key) | control << 8).to_le_bytes()[..3]);
         }
         let (bytes, length) = Self::write(kind, key, number);
         emit(&bytes[..length])

@@ -106,6 +106,23 @@ impl<W: Write> SegmentWriter<W> {
         Ok(())
     }
 
+    /// Adds the value of a key: [`write`](Self::write) of a [`Change::Put`], which most entries are.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Self::write).
+    ///
+    /// # Panics
+    ///
+    /// As [`write`](Self::write), and when the state is of maps.
+    pub fn put(&mut self, hash: KeyHash, key: &[u8], value: &[u8]) -> Result<(), SegmentError> {
+        let section = self.section.as_mut().expect("a state is begun before its entries");
+        assert_eq!(section.layout, Layout::Value, "a value in state {:?}", section.state.name);
+        go_to(section, &self.origin, &mut self.output, (hash, key), None)?;
+        section.group.counts.puts += 1;
+        section.key_record(record::PUT, (hash, key), value, &mut self.output)
+    }
+
     /// Adds an entry of the state begun last.
     ///
     /// # Errors
@@ -117,27 +134,20 @@ impl<W: Write> SegmentWriter<W> {
     /// When the entry is not behind the previous one, its hash is not that of its key, its key
     /// group is outside of the origin's, or its change is none of the state's kind.
     pub fn write(&mut self, entry: &KeyedEntry<'_>) -> Result<(), SegmentError> {
+        let KeyedEntry { hash, key, change } = *entry;
         let section = self.section.as_mut().expect("a state is begun before its entries");
-        if section.previous.has_key_before(entry) {
-            assert_eq!(entry.hash, KeyHash::of_bytes(entry.key), "hash of key {:02x?}", entry.key);
-            section.end_run(&mut self.output)?;
-            let (number, _) = place(self.origin.max_parallelism, entry.hash);
-            section.enter(number, &self.origin, &mut self.output)?;
-            section.group.note(entry.hash.get());
-            section.previous.set_key(entry.hash, entry.key);
-        }
-        section.previous.set_map_key(entry.change.map_key());
-        match (section.layout, entry.change) {
+        go_to(section, &self.origin, &mut self.output, (hash, key), change.map_key())?;
+        match (section.layout, change) {
             (Layout::Value, Change::Put(value)) => {
                 section.group.counts.puts += 1;
-                section.key_record(record::PUT, entry, value, &mut self.output)
+                section.key_record(record::PUT, (hash, key), value, &mut self.output)
             }
             (Layout::Value, Change::Delete) => {
-                section.count_tombstone(entry.key);
-                section.key_record(record::DELETE, entry, &[], &mut self.output)
+                section.count_tombstone(key);
+                section.key_record(record::DELETE, (hash, key), &[], &mut self.output)
             }
             (Layout::Map, Change::Delete) => {
-                section.count_tombstone(entry.key);
+                section.count_tombstone(key);
                 section.run.is_after_delete = true;
                 Ok(())
             }
@@ -240,6 +250,27 @@ impl<W: Write> SegmentWriter<W> {
         self.summaries.push((Arc::clone(&section.state.name), section.statistics));
         Ok(())
     }
+}
+
+/// Goes to the place of an entry, which must be behind the previous one.
+#[inline]
+fn go_to<W: Write>(
+    section: &mut Section,
+    origin: &Origin,
+    output: &mut Output<W>,
+    (hash, key): (KeyHash, &[u8]),
+    map_key: Option<&[u8]>,
+) -> Result<(), SegmentError> {
+    if section.previous.has_key_before(hash, key, map_key) {
+        assert_eq!(hash, KeyHash::of_bytes(key), "hash of key {key:02x?}");
+        section.end_run(output)?;
+        let (number, _) = place(origin.max_parallelism, hash);
+        section.enter(number, origin, output)?;
+        section.group.note(hash.get());
+        section.previous.set_key(hash, key);
+    }
+    section.previous.set_map_key(map_key);
+    Ok(())
 }
 
 fn push_count(bytes: &mut Vec<u8>, count: usize) {

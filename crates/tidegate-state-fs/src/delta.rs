@@ -58,6 +58,9 @@ impl Delta {
                         cancel.check()?;
                     }
                     place.written(match entry {
+                        LayerEntry::Keyed { hash, key, change: LayerChange::Put(value) } => {
+                            writer.put(hash, key, value)
+                        }
                         LayerEntry::Keyed { hash, key, change } => {
                             writer.write(&KeyedEntry { hash, key, change: change_of(change) })
                         }

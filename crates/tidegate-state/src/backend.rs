@@ -19,7 +19,7 @@ use tidegate_types::{
 };
 
 use crate::layer::LayeredBackend;
-use crate::{SnapshotJob, StateError, StateSource};
+use crate::{SnapshotJob, StateError, StateSource, StoredBackend};
 
 /// A state backend: how keyed state is kept and how it is written.
 pub trait StateBackend: Send + Sync + Debug {
@@ -107,6 +107,12 @@ pub trait KeyedStateBackend {
     /// The backend as one that keeps its state in layers. One that does has its tables registered
     /// there and none with [`register`](Self::register).
     fn as_layered(&mut self) -> Option<&mut dyn LayeredBackend> {
+        None
+    }
+
+    /// The backend as one that is a store of rows itself. One that is has its tables registered
+    /// there and none with [`register`](Self::register).
+    fn as_stored(&mut self) -> Option<&mut dyn StoredBackend> {
         None
     }
 

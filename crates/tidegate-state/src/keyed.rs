@@ -25,6 +25,7 @@ use crate::layer::{FrozenOverlay, LayeredTable, StateBase};
 use crate::layered::{Delta, Layered, LayeredTimers, ListDelta, MapDelta, ValueDelta};
 use crate::schema::{Labels, Migration, Schema};
 use crate::slot::{ListSlot, MapSlot, Slot, ValueSlot};
+use crate::stored::{Items, Migrating, Named, OneValue, Stored, StoredTimers, TimerSchema};
 use crate::table::{Placed, StateKeys, Table};
 use crate::timers::{TimerTable, Timers};
 use crate::ttl::{Clock, Expiring, Stamped};
@@ -53,9 +54,10 @@ pub struct KeyedState<K: StateKey> {
 type KeysOf<K> = Rc<RefCell<dyn StateKeys<K>>>;
 
 /// A table of the backend's sort.
-enum Opened<K, S: Slot, D: Delta> {
+enum Opened<K, S: Slot, D: Delta, F> {
     Whole(OfCurrentKey<K, Table<K, S>>),
     Layered(OfCurrentKey<K, Layered<K, D>>),
+    Stored(OfCurrentKey<K, Stored<K, F, S::Value>>),
 }
 
 impl<K: StateKey> KeyedState<K> {
@@ -86,13 +88,12 @@ impl<K: StateKey> KeyedState<K> {
     /// # Panics
     ///
     /// When the key belongs to another subtask.
+    #[inline]
     pub fn set_current_key(&self, key: K, hash: KeyHash) {
         let group = self.context.max_parallelism.key_group_of(hash);
-        assert!(
-            self.context.key_groups.contains(group),
-            "key {key:?} of key group {group} came to the subtask with {}",
-            self.context.key_groups
-        );
+        if !self.context.key_groups.contains(group) {
+            current::misplaced(&key, group, self.context.key_groups);
+        }
         *self.current.borrow_mut() = Some(Placed { key, hash, group });
     }
 
@@ -303,9 +304,10 @@ impl<K: StateKey> KeyedState<K> {
         schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn ValueSlots<V>>, StateError> {
-        Ok(match self.open_table::<ValueSlot<V>, ValueDelta<V>>(schema, clock)? {
+        Ok(match self.open_table::<ValueSlot<V>, ValueDelta<V>, OneValue>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
+            Opened::Stored(table) => Rc::new(table),
         })
     }
 
@@ -314,9 +316,10 @@ impl<K: StateKey> KeyedState<K> {
         schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn ListSlots<V>>, StateError> {
-        Ok(match self.open_table::<ListSlot<V>, ListDelta<V>>(schema, clock)? {
+        Ok(match self.open_table::<ListSlot<V>, ListDelta<V>, Items>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
+            Opened::Stored(table) => Rc::new(table),
         })
     }
 
@@ -325,17 +328,18 @@ impl<K: StateKey> KeyedState<K> {
         schema: Schema<V>,
         clock: Option<Clock>,
     ) -> Result<Rc<dyn MapSlots<N, V>>, StateError> {
-        Ok(match self.open_table::<MapSlot<N, V>, MapDelta<N, V>>(schema, clock)? {
+        Ok(match self.open_table::<MapSlot<N, V>, MapDelta<N, V>, Named<N>>(schema, clock)? {
             Opened::Whole(table) => Rc::new(table),
             Opened::Layered(table) => Rc::new(table),
+            Opened::Stored(table) => Rc::new(table),
         })
     }
 
-    fn open_table<S: Slot, D: Delta<Value = S::Value>>(
+    fn open_table<S: Slot, D: Delta<Value = S::Value>, F: 'static>(
         &mut self,
-        schema: Schema<S::Value>,
+        mut schema: Schema<S::Value>,
         clock: Option<Clock>,
-    ) -> Result<Opened<K, S, D>, StateError>
+    ) -> Result<Opened<K, S, D, F>, StateError>
     where
         Layered<K, D>: StateKeys<K>,
     {
@@ -348,6 +352,15 @@ impl<K: StateKey> KeyedState<K> {
             return Err(StateError::DuplicateName { operator: operator.clone(), state: name });
         }
         let current = Rc::clone(&self.current);
+        let expiry = clock.as_ref().map(|clock| clock.expiry(state.kind == StateKind::List));
+        if let Some(backend) = self.backend.as_stored() {
+            let kind = state.kind;
+            let mut migrating = Migrating { schema: &mut schema, kind };
+            let rows = backend.register_stored(state, expiry, &mut migrating)?;
+            let table = Rc::new(RefCell::new(Stored::<K, F, S::Value>::new(schema, kind, rows)));
+            self.states.push((name, Rc::clone(&table) as KeysOf<K>));
+            return Ok(Opened::Stored(OfCurrentKey { table, current, labels }));
+        }
         let Some(backend) = self.backend.as_layered() else {
             let table = Table::<K, S>::new(schema, *key_groups, clock);
             let table = Rc::new(RefCell::new(table));
@@ -355,7 +368,6 @@ impl<K: StateKey> KeyedState<K> {
             self.states.push((name, Rc::clone(&table) as KeysOf<K>));
             return Ok(Opened::Whole(OfCurrentKey { table, current, labels }));
         };
-        let expiry = clock.as_ref().map(|clock| clock.expiry(state.kind == StateKind::List));
         let table = Layered::<K, D>::new(schema, *key_groups, *max_parallelism, clock);
         let table = Rc::new(RefCell::new(table));
         backend.register_layered(state, expiry, Box::new(Shared(Rc::clone(&table))))?;
@@ -372,6 +384,11 @@ fn open_timers<K: StateKey>(
     let types = format!("{} -> time", K::type_name());
     let state = described(&domain.state_name(), StateKind::Timer, 0, &types, 8);
     let labels = Labels { operator: context.operator.clone(), registered: state.clone() };
+    if let Some(stored) = backend.as_stored() {
+        let store = stored.register_stored(&state, None, &mut TimerSchema(&labels))?;
+        let timers = StoredTimers::<K>::new(labels, context.key_groups, store);
+        return Ok(Rc::new(RefCell::new(timers)));
+    }
     let Some(layered) = backend.as_layered() else {
         let timers = Rc::new(RefCell::new(TimerTable::<K>::new(labels, context.key_groups)));
         backend.register(&state, Box::new(Shared(Rc::clone(&timers))))?;

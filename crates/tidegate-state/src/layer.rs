@@ -10,6 +10,7 @@
 //! Rust type: what it gets of a frozen overlay are entries of canonical bytes.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -195,5 +196,27 @@ impl Expiry {
             stamp.is_some_and(|stamp| stamp.saturating_add(self.ttl_ms) <= now_ms)
         };
         if self.chunks { crate::slot::ItemReader::unchecked(value).all(item) } else { item(value) }
+    }
+
+    /// What of the value has not expired at this time: `None` when nothing has, of a chunk the items
+    /// that have not.
+    #[must_use]
+    pub fn live<'v>(&self, value: &'v [u8], now_ms: i64) -> Option<Cow<'v, [u8]>> {
+        if !self.chunks {
+            return (!self.is_expired(value, now_ms)).then_some(Cow::Borrowed(value));
+        }
+        let item = Self { chunks: false, ..*self };
+        let items = || crate::slot::ItemReader::unchecked(value);
+        if items().all(|bytes| !item.is_expired(bytes, now_ms)) {
+            return Some(Cow::Borrowed(value));
+        }
+        let mut live = Vec::new();
+        for bytes in items().filter(|bytes| !item.is_expired(bytes, now_ms)) {
+            // It was a u32 that stood in front.
+            let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+            live.extend_from_slice(&length.to_le_bytes());
+            live.extend_from_slice(bytes);
+        }
+        (!live.is_empty()).then_some(Cow::Owned(live))
     }
 }

@@ -51,6 +51,7 @@ mod operator_state;
 mod schema;
 mod slot;
 mod snapshot;
+mod stored;
 mod table;
 mod timers;
 mod ttl;
@@ -75,6 +76,10 @@ pub use layer::{
 pub use memory::MemoryStateBackend;
 pub use operator_state::{OperatorListState, OperatorStateStore, list_handle};
 pub use snapshot::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget};
+pub use stored::{
+    RowSource, RowStore, RowVisitor, RowWriter, StoredBackend, StoredEntries, StoredSchema,
+    ValueVisitor, group_prefix, import_rows,
+};
 pub use timers::TimeDomain;
 pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
 pub use value::{StateValue, ValueRef};

@@ -15,6 +15,7 @@ use tidegate_types::StateKey;
 use crate::handles::{ListSlots, MapSlots, ValueSlots};
 use crate::layer::Expiry;
 use crate::schema::Migration;
+use crate::value::Encoder;
 use crate::{StateError, StateValue, ValueRef};
 
 /// How long the values of a state live.
@@ -154,6 +155,11 @@ impl<V: StateValue> StateValue for Stamped<V> {
     fn encode_value(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stamp_ms.to_le_bytes());
         self.value.encode_value(out);
+    }
+
+    fn encode_value_in(&self, encoder: &mut Encoder<'_>) {
+        encoder.bytes().extend_from_slice(&self.stamp_ms.to_le_bytes());
+        self.value.encode_value_in(encoder);
     }
 
     fn view(bytes: &[u8]) -> Option<StampedView<'_, V>> {

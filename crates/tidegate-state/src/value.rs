@@ -1,9 +1,12 @@
 //! Values of state: any type that rkyv can archive, and how a value is shown without copying it.
 
 use rkyv::api::high::{HighDeserializer, HighSerializer, HighValidator, to_bytes_in};
+use rkyv::api::serialize_using;
 use rkyv::bytecheck::CheckBytes;
 use rkyv::rancor::Failure;
-use rkyv::ser::allocator::ArenaHandle;
+use rkyv::ser::Serializer;
+use rkyv::ser::allocator::{Arena, ArenaHandle};
+use rkyv::ser::sharing::Share;
 use rkyv::{Archive, Deserialize, Serialize};
 
 /// A type that can be kept as state.
@@ -27,6 +30,12 @@ pub trait StateValue: Clone + Send + Sync + 'static {
 
     /// Appends the archived form.
     fn encode_value(&self, out: &mut Vec<u8>);
+
+    /// [`encode_value`](Self::encode_value) with memory that is used again from value to value.
+    #[doc(hidden)]
+    fn encode_value_in(&self, encoder: &mut Encoder<'_>) {
+        self.encode_value(encoder.bytes());
+    }
 
     /// Shows the value with this archived form in place; `None` when the bytes are none of this
     /// type. Everything that the view leads to is checked, nothing is copied.
@@ -76,12 +85,43 @@ where
         *out = written.expect("a value of less than 2 GiB that can be archived in memory");
     }
 
+    #[inline]
+    fn encode_value_in(&self, encoder: &mut Encoder<'_>) {
+        // What is shared within a value is not shared with the next.
+        encoder.serializer.sharing = Share::new();
+        let written = serialize_using::<_, Failure>(self, &mut encoder.serializer);
+        written.expect("a value of less than 2 GiB that can be archived in memory");
+    }
+
     fn decode_value(bytes: &[u8]) -> Option<Self> {
         rkyv::from_bytes::<T, Failure>(bytes).ok()
     }
 
     fn archived_size() -> usize {
         size_of::<T::Archived>()
+    }
+}
+
+/// Archives many values, one behind the other.
+#[doc(hidden)]
+pub struct Encoder<'a> {
+    serializer: Serializer<Vec<u8>, ArenaHandle<'a>, Share>,
+}
+
+impl<'a> Encoder<'a> {
+    /// Appends to these bytes.
+    pub(crate) fn new(bytes: Vec<u8>, arena: &'a mut Arena) -> Self {
+        Self { serializer: Serializer::new(bytes, arena.acquire(), Share::new()) }
+    }
+
+    /// What is archived so far.
+    #[inline]
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.serializer.writer
+    }
+
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.serializer.writer
     }
 }
 

@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::patience::Backoff;
+use crate::patience::Patience;
 use hdfs_native::client::FileStatus;
 use hdfs_native::{Client, ClientBuilder, HdfsError, WriteOptions};
 use tidegate_store::StorageError;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::HdfsOptions;
 use crate::failure::{Failure, Kind};
@@ -64,13 +64,13 @@ impl Cluster {
         &self.runtime
     }
 
-    pub(crate) fn transfer_timeout(&self) -> Duration {
-        self.options.transfer_timeout
+    pub(crate) fn lease(&self) -> Duration {
+        self.options.lease
     }
 
-    /// Until when something is repeated that begins now.
-    pub(crate) fn deadline(&self) -> Instant {
-        Instant::now() + self.options.retry_timeout
+    /// How long something is repeated that begins now.
+    pub(crate) fn patience(&self) -> Patience {
+        Patience::new(self.options.retry_timeout)
     }
 
     /// One try of a call to the NameNode.
@@ -95,31 +95,16 @@ impl Cluster {
         &self,
         call: impl AsyncFn(Client) -> Result<T, HdfsError>,
     ) -> Result<(T, bool), Failure> {
-        let (deadline, mut backoff, mut in_doubt) = (self.deadline(), Backoff::default(), false);
+        let (mut patience, mut in_doubt) = (self.patience(), false);
         loop {
             match self.once(&call).await {
                 Ok(value) => return Ok((value, in_doubt)),
                 Err(failure) => {
                     in_doubt |= failure.kind == Kind::Unanswered;
-                    self.pause(failure, &mut backoff, deadline).await?;
+                    patience.pause_after(failure).await?;
                 }
             }
         }
-    }
-
-    /// Waits a little for what may pass; gives back what will not, or has not for long enough.
-    pub(crate) async fn pause(
-        &self,
-        failure: Failure,
-        backoff: &mut Backoff,
-        deadline: Instant,
-    ) -> Result<(), Failure> {
-        let pause = backoff.next();
-        if !failure.is_transient() || Instant::now() + pause > deadline {
-            return Err(failure);
-        }
-        tokio::time::sleep(pause).await;
-        Ok(())
     }
 
     /// What is at this path; `None` when nothing is.
@@ -188,7 +173,8 @@ impl Cluster {
             let connected = self.connected();
             (connected.client.clone(), connected.generation)
         };
-        match timeout(patience, call(client)).await {
+        // What the client's calls hold is large.
+        match timeout(patience, Box::pin(call(client))).await {
             Ok(result) => result.map_err(Failure::from),
             Err(_) => {
                 self.reconnect(generation);

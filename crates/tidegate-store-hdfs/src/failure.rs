@@ -143,6 +143,7 @@ fn of_exception(class: &str, message: &str) -> Kind {
         "SafeModeException"
         | "StandbyException"
         | "RetriableException"
+        | "RecoveryInProgressException"
         | "NotReplicatedYetException" => Kind::Unavailable,
         "IOException"
             if message.contains("could only be") && !message.contains("are 0 datanode") =>

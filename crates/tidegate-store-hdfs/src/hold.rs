@@ -23,31 +23,27 @@
 use std::fmt;
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use hdfs_native::Client;
 use tidegate_store::{
     Determinacy, Operation, OwnerInfo, Ownership, PublishOutcome, StorageError, StoragePath,
 };
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
-use crate::life::{Life, Process};
+use crate::life::Held;
 use crate::path;
-use crate::place::{self, Placed};
+use crate::place::{self, Placement};
+use crate::taking::{Taken, Taking};
 
-const OWNER: &str = ".owner";
-const NEW: &str = ".new-";
+pub(crate) const OWNER: &str = ".owner";
+pub(crate) const NEW: &str = ".new-";
 const MARK: &str = "mark-";
 
-/// How often an owner shows that he lives.
-const BEAT: Duration = Duration::from_secs(2);
-/// An owner of whom nothing was seen for so long is dead.
-const LEASE: Duration = Duration::from_secs(15);
-/// How often the directory is looked at again when somebody else was faster. Each time means that
-/// another owner came or went.
-const TRIES: u32 = 50;
+/// How many signs of life an owner gives in the time after which he is taken for dead.
+pub(crate) const BEATS: u32 = 6;
+/// How often a directory is listed in which others delete. What is missed is only garbage.
+const LISTINGS: u32 = 5;
 
 pub(crate) struct Hold {
     cluster: Arc<Cluster>,
@@ -58,16 +54,9 @@ pub(crate) struct Hold {
     /// `{directory}/.owner/{id}`.
     own: String,
     superseded: Option<OwnerInfo>,
+    _held: Held,
     /// The thread that beats ends with it.
     beat: Option<mpsc::Sender<()>>,
-}
-
-/// Somebody's `.owner/{id}`.
-struct Other {
-    path: String,
-    id: String,
-    /// When he last showed that he lives, by the NameNode's clock, in milliseconds.
-    seen_at: u64,
 }
 
 impl Hold {
@@ -83,6 +72,7 @@ impl Hold {
         let new = path::join(&directory, &format!("{NEW}{id}"));
         let take = Taking { cluster: &cluster, directory: &directory, id: &id, new: &new };
         let failed = |failure: Failure| failure.certainly(Operation::Own, &*uri);
+        let ours = Held::new(&id);
         let superseded = match take.run(owner, from_the_living).await {
             Ok(Taken::Ours(superseded)) => superseded,
             Ok(Taken::Owned(owner)) => {
@@ -97,7 +87,7 @@ impl Hold {
         };
         let own = format!("{}/{id}", path::join(&directory, OWNER));
         let beat = Some(start_beating(&cluster, &own).map_err(failed)?);
-        let hold = Self { cluster, root, directory, uri, own, superseded, beat };
+        let hold = Self { cluster, root, directory, uri, own, superseded, _held: ours, beat };
         hold.remove_unfinished()
             .await
             .map_err(|failure| failure.certainly(Operation::Own, &*hold.uri))?;
@@ -106,9 +96,16 @@ impl Hold {
 
     /// What earlier owners left, wherever it is below the directory.
     async fn remove_unfinished(&self) -> Result<(), Failure> {
-        let below = self.cluster.list(&self.directory, true).await?.unwrap_or_default();
+        let mut below = None;
+        for _ in 0..LISTINGS {
+            // `None` too when a directory below is deleted while it is listed.
+            below = self.cluster.list(&self.directory, true).await?;
+            if below.is_some() {
+                break;
+            }
+        }
         let own = path::join(&self.directory, OWNER);
-        for entry in below {
+        for entry in below.unwrap_or_default() {
             let name = entry.path.rsplit('/').next().unwrap_or_default();
             let is_left = if entry.isdir {
                 name.starts_with(NEW)
@@ -150,11 +147,11 @@ impl Hold {
             Err(failure) => return Err(self.or_lost(failure, uri, Determinate).await),
         };
         match place::place(&self.cluster, &temporary, target).await {
-            Ok(Placed::Placed) => Ok(PublishOutcome::Published),
-            Ok(Placed::Exists) => Ok(PublishOutcome::AlreadyExists),
-            Ok(Placed::Gone) => Err(self.lost()),
+            Ok(Placement::Named) => Ok(PublishOutcome::Published),
+            Ok(Placement::Exists) => Ok(PublishOutcome::AlreadyExists),
+            Ok(Placement::Gone) => Err(self.lost()),
             // As long as the hold lasts, nobody else removes files from its directory.
-            Ok(Placed::GoneOrPlaced) => match self.is_ours().await {
+            Ok(Placement::GoneOrNamed) => match self.is_ours().await {
                 Ok(true) => Ok(PublishOutcome::Published),
                 Ok(false) => {
                     let text = "the answer was lost, and then the directory was taken over";
@@ -214,9 +211,10 @@ impl Drop for Hold {
 fn start_beating(cluster: &Arc<Cluster>, own: &str) -> Result<mpsc::Sender<()>, Failure> {
     let (end, ended) = mpsc::channel::<()>();
     let (cluster, own) = (Arc::clone(cluster), own.to_owned());
+    let pause = cluster.lease() / BEATS;
     let beat = move || {
         let mut number = 0;
-        while ended.recv_timeout(BEAT) == Err(mpsc::RecvTimeoutError::Timeout) {
+        while ended.recv_timeout(pause) == Err(mpsc::RecvTimeoutError::Timeout) {
             match cluster.runtime().block_on(beat(&cluster, &own, number)) {
                 Some(next) => number = next,
                 None => return,
@@ -241,169 +239,18 @@ async fn beat(cluster: &Cluster, own: &str, number: u64) -> Option<u64> {
     }
 }
 
-fn mark(own: &str, number: u64) -> String {
+pub(crate) fn mark(own: &str, number: u64) -> String {
     format!("{own}/{MARK}{number}")
 }
 
 /// The number and the path of the mark in somebody's directory.
-async fn find_mark(cluster: &Cluster, own: &str) -> Result<Option<(u64, String)>, Failure> {
+pub(crate) async fn find_mark(
+    cluster: &Cluster,
+    own: &str,
+) -> Result<Option<(u64, String)>, Failure> {
     let entries = cluster.list(own, false).await?.unwrap_or_default();
     Ok(entries.into_iter().find_map(|entry| {
         let number = entry.path.rsplit('/').next()?.strip_prefix(MARK)?.parse().ok()?;
         Some((number, entry.path))
     }))
-}
-
-/// What came of trying to take a directory.
-enum Taken {
-    /// It is ours; from whom it was taken, if he lives.
-    Ours(Option<OwnerInfo>),
-    /// Somebody else's, who lives.
-    Owned(OwnerInfo),
-}
-
-struct Taking<'a> {
-    cluster: &'a Cluster,
-    directory: &'a str,
-    id: &'a str,
-    new: &'a str,
-}
-
-impl Taking<'_> {
-    async fn run(&self, owner: &OwnerInfo, from_the_living: bool) -> Result<Taken, Failure> {
-        let mut superseded = None;
-        let mut last =
-            Failure::new(Kind::Exists, "others take and leave the directory all the time");
-        let dot_owner = path::join(self.directory, OWNER);
-        for _ in 0..TRIES {
-            let now = self.prepare(owner).await?;
-            if let Some(other) = self.other(&dot_owner).await? {
-                if other.id == self.id {
-                    return Ok(Taken::Ours(superseded));
-                }
-                let (info, is_alive) = self.look_at(&other, now, !from_the_living).await?;
-                if is_alive && !from_the_living {
-                    return Ok(Taken::Owned(info));
-                }
-                superseded = is_alive.then_some(info);
-                self.cluster.delete(&other.path, true).await?;
-            }
-            match self.cluster.delete(&dot_owner, false).await {
-                Ok(_) => {}
-                Err(failure) if failure.kind == Kind::NotEmpty => continue,
-                Err(failure) => return Err(failure),
-            }
-            let rename = async |client: Client| client.rename(self.new, &dot_owner, false).await;
-            match self.cluster.once(rename).await {
-                Ok(()) => return Ok(Taken::Ours(superseded)),
-                // Another was faster, or removed what we prepared, or the answer was lost. What is so is
-                // seen by looking.
-                Err(failure)
-                    if matches!(failure.kind, Kind::Exists | Kind::Missing)
-                        || failure.is_transient() =>
-                {
-                    last = failure;
-                }
-                Err(failure) => return Err(failure),
-            }
-        }
-        Err(last)
-    }
-
-    /// Makes `.new-{id}` with our mark in it, if it is not there. What time it is for the NameNode.
-    async fn prepare(&self, owner: &OwnerInfo) -> Result<Now, Failure> {
-        let own = format!("{}/{}", self.new, self.id);
-        let text = format!("{}{}", owner.to_text(), Process::current().to_line());
-        let temporary =
-            place::write_temporary(self.cluster, self.directory, text.as_bytes(), true).await?;
-        let asked = Instant::now();
-        self.cluster.make_directory(&own).await?;
-        let placed = place::place(self.cluster, &temporary, &mark(&own, 0)).await?;
-        if placed == Placed::Exists {
-            // From an earlier turn.
-            self.cluster.delete(&temporary, false).await?;
-        }
-        let status = self.cluster.status(&own).await?;
-        let at = status.map_or(0, |status| status.modification_time);
-        Ok(Now { at, asked })
-    }
-
-    async fn other(&self, dot_owner: &str) -> Result<Option<Other>, Failure> {
-        let entries = self.cluster.list(dot_owner, false).await?.unwrap_or_default();
-        Ok(entries.into_iter().next().map(|entry| Other {
-            id: entry.path.rsplit('/').next().unwrap_or_default().to_owned(),
-            path: entry.path,
-            seen_at: entry.modification_time,
-        }))
-    }
-
-    /// Who somebody is and whether he lives; if that cannot be told at once, and it matters, it is
-    /// waited for a sign of life.
-    async fn look_at(
-        &self,
-        other: &Other,
-        now: Now,
-        wait: bool,
-    ) -> Result<(OwnerInfo, bool), Failure> {
-        let text = self.text_of(other).await?;
-        let info = OwnerInfo::from_text(&text).unwrap_or_else(OwnerInfo::unknown);
-        match Process::from_text(&text).map_or(Life::Unknown, |process| process.life()) {
-            Life::Lives => return Ok((info, true)),
-            Life::Dead => return Ok((info, false)),
-            Life::Unknown if !wait => {
-                let is_recent = now.milliseconds() < other.seen_at + as_milliseconds(LEASE);
-                return Ok((info, is_recent));
-            }
-            Life::Unknown => {}
-        }
-        // Two beats at least, for after a time without a NameNode all owners look dead.
-        let least = Instant::now() + BEAT * 2;
-        loop {
-            match self.cluster.status(&other.path).await? {
-                None => return Ok((info, false)),
-                Some(status) if status.modification_time != other.seen_at => {
-                    return Ok((info, true));
-                }
-                Some(_) => {}
-            }
-            let is_expired = now.milliseconds() >= other.seen_at + as_milliseconds(LEASE);
-            if is_expired && Instant::now() >= least {
-                return Ok((info, false));
-            }
-            tokio::time::sleep(BEAT / 4).await;
-        }
-    }
-
-    async fn text_of(&self, other: &Other) -> Result<String, Failure> {
-        // It is renamed while we look for it.
-        for _ in 0..10 {
-            let Some((_, mark)) = find_mark(self.cluster, &other.path).await? else { break };
-            let read = self.cluster.transfer(async |client: Client| {
-                let file = client.read(&mark).await?;
-                let length = file.file_length().min(4096);
-                file.read_range(0, length).await
-            });
-            if let Ok(bytes) = read.await {
-                return Ok(String::from_utf8_lossy(&bytes).into_owned());
-            }
-        }
-        Ok(String::new())
-    }
-}
-
-/// The NameNode's time, as far as it is known.
-#[derive(Clone, Copy)]
-struct Now {
-    at: u64,
-    asked: Instant,
-}
-
-impl Now {
-    fn milliseconds(self) -> u64 {
-        self.at + as_milliseconds(self.asked.elapsed())
-    }
-}
-
-fn as_milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -32,6 +32,8 @@ mod place;
 mod reader;
 mod runtime;
 mod storage;
+mod stream;
+mod taking;
 mod writer;
 
 pub use factory::HdfsFactory;

@@ -1,11 +1,38 @@
 //! Whether the process that wrote a mark still runs, where that can be known for certain.
 //!
 //! It can on the machine that runs it: a process id there means one process if boot, namespace of
-//! process ids and the time of its start are the same too.
+//! process ids and the time of its start are the same too. This process itself may live on without a
+//! hold that could not be given free properly, so it knows its holds.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const NAME: &str = "running as: ";
+
+/// The ids of the holds of this process.
+static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// A hold of this process, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(String);
+
+impl Held {
+    pub(crate) fn new(id: &str) -> Self {
+        held().insert(id.to_owned());
+        Self(id.to_owned())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        held().remove(&self.0);
+    }
+}
+
+fn held() -> MutexGuard<'static, BTreeSet<String>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What is known of an owner's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +75,11 @@ impl Process {
         Some(Self { place: place.to_owned(), id: id.parse().ok()?, started: started.to_owned() })
     }
 
-    pub(crate) fn life(&self) -> Life {
+    /// Whether it lives, and has this hold still if it is this one.
+    pub(crate) fn life(&self, hold: &str) -> Life {
+        if *self == Self::current() {
+            return if held().contains(hold) { Life::Lives } else { Life::Dead };
+        }
         match place() {
             Some(here) if here == self.place => match started(self.id) {
                 Some(started) if started == self.started => Life::Lives,
@@ -84,17 +115,21 @@ mod tests {
     fn a_process_lives_until_it_ends() {
         let own = Process::current();
         assert_eq!(Process::from_text(&format!("x: 1\n{}", own.to_line())), Some(own.clone()));
-        assert_eq!(own.life(), Life::Lives);
+        assert_eq!(own.life("a"), Life::Dead, "no such hold");
+        let hold = Held::new("a");
+        assert_eq!(own.life("a"), Life::Lives);
+        drop(hold);
+        assert_eq!(own.life("a"), Life::Dead);
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let other =
             Process { id: child.id(), started: started(child.id()).unwrap(), ..own.clone() };
-        assert_eq!(other.life(), Life::Lives);
+        assert_eq!(other.life("a"), Life::Lives);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(other.life(), Life::Dead);
+        assert_eq!(other.life("a"), Life::Dead);
         // The same id came again.
-        assert_eq!(Process { started: "1".into(), ..own.clone() }.life(), Life::Dead);
-        assert_eq!(Process { place: "elsewhere".into(), ..own }.life(), Life::Unknown);
+        assert_eq!(Process { started: "1".into(), ..own.clone() }.life("a"), Life::Dead);
+        assert_eq!(Process { place: "elsewhere".into(), ..own }.life("a"), Life::Unknown);
         assert_eq!(Process::from_text("host: x\n"), None);
     }
 }

@@ -33,11 +33,13 @@ pub struct HdfsOptions {
     pub user: Option<String>,
     /// How long is waited for one answer of the NameNode.
     pub call_timeout: Duration,
-    /// How long is waited for a file's bytes to move on, to or from the DataNodes. The client needs
-    /// up to a minute to notice that a DataNode in the middle of a file hangs, and to go on without.
+    /// How long is waited for a file's bytes to move on, to or from the DataNodes.
     pub transfer_timeout: Duration,
     /// How long a call is repeated that failed for a reason that may pass.
     pub retry_timeout: Duration,
+    /// After this time without a sign of life the owner of a directory is taken for dead, if he is
+    /// not on this machine, where it is known. The same for all who use the directory.
+    pub lease: Duration,
 }
 
 impl Default for HdfsOptions {
@@ -47,8 +49,9 @@ impl Default for HdfsOptions {
             properties: BTreeMap::new(),
             user: None,
             call_timeout: Duration::from_secs(20),
-            transfer_timeout: Duration::from_secs(150),
+            transfer_timeout: Duration::from_secs(45),
             retry_timeout: Duration::from_secs(60),
+            lease: Duration::from_secs(15),
         }
     }
 }
@@ -63,6 +66,7 @@ impl HdfsOptions {
         "hdfs.call-timeout",
         "hdfs.transfer-timeout",
         "hdfs.retry-timeout",
+        "hdfs.lease",
         DEFAULT_FILE_SYSTEM,
         "dfs.",
         "flink.hadoop.",
@@ -73,14 +77,17 @@ impl HdfsOptions {
     ///
     /// Fails with [`StorageError::Io`] when a time-out is none.
     pub fn from_settings(settings: &StorageSettings) -> Result<Self, StorageError> {
-        let mut options = Self::default();
-        options.conf_dir =
-            settings.first_of(&["hdfs.conf-dir", "fs.hdfs.hadoopconf"]).map(PathBuf::from);
-        options.user = settings.get("hdfs.user").map(str::to_owned);
+        let conf_dir = settings.first_of(&["hdfs.conf-dir", "fs.hdfs.hadoopconf"]);
+        let mut options = Self {
+            conf_dir: conf_dir.map(PathBuf::from),
+            user: settings.get("hdfs.user").map(str::to_owned),
+            ..Self::default()
+        };
         for (key, timeout) in [
             ("hdfs.call-timeout", &mut options.call_timeout),
             ("hdfs.transfer-timeout", &mut options.transfer_timeout),
             ("hdfs.retry-timeout", &mut options.retry_timeout),
+            ("hdfs.lease", &mut options.lease),
         ] {
             let Some(text) = settings.get(key) else { continue };
             *timeout =

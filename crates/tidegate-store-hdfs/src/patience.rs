@@ -1,39 +1,52 @@
-//! How long to wait between two tries.
+//! The pauses between tries.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(100);
-const LONGEST: Duration = Duration::from_secs(5);
+use tidegate_store_remote::{Decision, ErrorClass, RetryPolicy};
+use tokio::time::Instant;
 
-/// Pauses that double, each with chance in it, so that those who failed together do not come again
-/// together.
+use crate::failure::{Failure, Kind};
+
+/// Tries at one piece of work, which end some time after the first, or after the last progress.
 #[derive(Debug)]
-pub(crate) struct Backoff {
-    pause: Duration,
+pub(crate) struct Patience {
+    policy: RetryPolicy,
+    begun: Instant,
+    tries: u32,
 }
 
-impl Default for Backoff {
-    fn default() -> Self {
-        Self { pause: FIRST }
+impl Patience {
+    pub(crate) fn new(all: Duration) -> Self {
+        let policy = RetryPolicy { deadline: all, ..RetryPolicy::default() };
+        Self { policy, begun: Instant::now(), tries: 0 }
+    }
+
+    /// Waits a little for what may pass; gives back what will not, or has not for long enough.
+    pub(crate) async fn pause_after(&mut self, failure: Failure) -> Result<(), Failure> {
+        self.tries += 1;
+        // The upper half of 53 bits would do as well; ten are plenty.
+        let chance = u16::try_from(RandomState::new().hash_one(()) % 1024).unwrap_or_default();
+        let class = failure.class();
+        let decision =
+            self.policy.decide(self.tries, class, self.begun.elapsed(), f64::from(chance) / 1024.0);
+        match decision {
+            Decision::RetryAfter(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            Decision::GiveUp => Err(failure),
+        }
     }
 }
 
-impl Backoff {
-    /// The next pause: between half and all of its length.
-    pub(crate) fn next(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST);
-        // The upper half of the range, in 1024 steps.
-        let chance = u32::try_from(RandomState::new().hash_one(()) % 512).unwrap_or_default();
-        pause * (512 + chance) / 1024
+impl Failure {
+    /// Whether the call may be made again, and whether it may have been carried out.
+    pub(crate) fn class(&self) -> ErrorClass {
+        match self.kind {
+            Kind::Unanswered => ErrorClass::MayHaveHappened,
+            Kind::Unavailable | Kind::Transfer => ErrorClass::Retryable,
+            _ => ErrorClass::Permanent,
+        }
     }
-}
-
-#[test]
-fn pauses_double_up_to_the_longest() {
-    let mut backoff = Backoff::default();
-    let pauses: Vec<_> = std::iter::repeat_with(|| backoff.next()).take(20).collect();
-    assert!(pauses.iter().all(|pause| (FIRST / 2..=LONGEST).contains(pause)), "{pauses:?}");
-    assert!(pauses[10..].iter().all(|pause| *pause >= LONGEST / 2), "{pauses:?}");
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::patience::Backoff;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hdfs_native::Client;
@@ -66,12 +65,12 @@ impl HdfsReader {
     }
 
     async fn fill_part(&self, offset: usize, buffer: &mut [u8]) -> Result<(), Failure> {
-        let (deadline, mut backoff) = (self.cluster.deadline(), Backoff::default());
+        let mut patience = self.cluster.patience();
         loop {
             let blocks = Arc::clone(&*self.blocks.lock().await);
             let read = self.cluster.transfer(async |_| blocks.read_range_buf(buffer, offset).await);
             let Err(failure) = read.await else { return Ok(()) };
-            self.cluster.pause(failure, &mut backoff, deadline).await?;
+            patience.pause_after(failure).await?;
             self.locate_again(&blocks).await?;
         }
     }

@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
 use crate::hold::Hold;
 use crate::path::{self, Root};
-use crate::place::{self, Placed};
+use crate::place::{self, Placement};
 use crate::reader::HdfsReader;
 use crate::runtime;
 use crate::writer::HdfsWriter;
@@ -81,10 +81,10 @@ impl HdfsStorage {
         let temporary = write.await.map_err(certainly)?;
         let removed = || Failure::new(Kind::Refused, "somebody removed the unfinished file");
         match place::place(&self.cluster, &temporary, &target).await.map_err(unknown)? {
-            Placed::Placed => Ok(PublishOutcome::Published),
-            Placed::Exists => Ok(PublishOutcome::AlreadyExists),
-            Placed::Gone => Err(certainly(removed())),
-            Placed::GoneOrPlaced => {
+            Placement::Named => Ok(PublishOutcome::Published),
+            Placement::Exists => Ok(PublishOutcome::AlreadyExists),
+            Placement::Gone => Err(certainly(removed())),
+            Placement::GoneOrNamed => {
                 let lost = || unknown(Failure::new(Kind::Unanswered, "the answer was lost"));
                 let found = HdfsReader::open(Arc::clone(&self.cluster), target, uri.clone()).await;
                 let found = match found {

@@ -1,15 +1,13 @@
 //! Writes one file as a stream.
 //!
-//! A file that fits the buffer is kept until it is finished, so that it can be written anew as a whole
-//! when a DataNode fails. A longer one goes out as it comes, and what the client cannot mend loses it.
+//! A file that fits the buffer is kept until it is finished, and written anew as a whole when a
+//! DataNode fails. A longer one goes out as it comes ([`Stream`]).
 
 use std::io::{self, Write};
 use std::mem;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use hdfs_native::Client;
-use hdfs_native::file::FileWriter;
+use bytes::BytesMut;
 use tidegate_store::{
     Determinacy, FinishedFile, Operation, StateReader as _, StateWriter, StorageError,
 };
@@ -18,8 +16,9 @@ use tidegate_types::DigestBuilder;
 use crate::cluster::Cluster;
 use crate::failure::{Failure, Kind};
 use crate::path;
-use crate::place::{self, Placed};
+use crate::place::{self, Placement};
 use crate::reader::HdfsReader;
+use crate::stream::Stream;
 
 /// What is held in memory, and the length in bytes up to which a file is written anew when that fails.
 const BUFFER: usize = 1 << 20;
@@ -34,13 +33,6 @@ pub(crate) struct HdfsWriter {
     length: u64,
     /// Some bytes may be missing, so that the file must never be finished.
     failed: bool,
-}
-
-/// A file too long for the buffer, on its way.
-struct Stream {
-    temporary: String,
-    writer: FileWriter,
-    block_size: u64,
 }
 
 impl HdfsWriter {
@@ -62,7 +54,7 @@ impl HdfsWriter {
                 None => Stream::start(&self.cluster, path::parent(&self.target)).await?,
             };
             let stream = self.stream.insert(stream);
-            stream.send(&self.cluster, self.length, bytes.clone()).await
+            stream.send(&self.cluster, bytes.clone()).await
         });
         self.failed = sent.is_err();
         self.digest.update(&bytes);
@@ -84,8 +76,7 @@ impl HdfsWriter {
             self.send()?;
         }
         let stream = self.stream.as_mut().expect("a stream that was started");
-        let close = async |_: Client| place::close(&mut stream.writer).await;
-        match runtime.block_on(self.cluster.transfer(close)) {
+        match runtime.block_on(stream.finish(&self.cluster)) {
             Ok(()) => Ok(self.stream.take().expect("the same stream").temporary),
             Err(failure) => Err(self.error(failure)),
         }
@@ -144,10 +135,10 @@ impl StateWriter for HdfsWriter {
         let runtime = self.cluster.runtime().clone();
         runtime.block_on(async {
             match place::place(&self.cluster, &temporary, &self.target).await.map_err(unknown)? {
-                Placed::Placed => Ok(finished),
-                Placed::Exists => Err(exists()),
-                Placed::Gone => Err(removed().certainly(Operation::Publish, &*self.uri)),
-                Placed::GoneOrPlaced => match self.is_ours(finished).await {
+                Placement::Named => Ok(finished),
+                Placement::Exists => Err(exists()),
+                Placement::Gone => Err(removed().certainly(Operation::Publish, &*self.uri)),
+                Placement::GoneOrNamed => match self.is_ours(finished).await {
                     Ok(true) => Ok(finished),
                     Ok(false) => Err(exists()),
                     Err(StorageError::Missing { .. }) => {
@@ -165,44 +156,5 @@ impl Drop for HdfsWriter {
         if let Some(stream) = self.stream.take() {
             self.cluster.delete_later(stream.temporary);
         }
-    }
-}
-
-impl Stream {
-    async fn start(cluster: &Cluster, directory: &str) -> Result<Self, Failure> {
-        let temporary = path::join(directory, &path::temporary_name());
-        let create = async |client: Client| {
-            let writer = client.create(&temporary, cluster.write_options()).await?;
-            let status = client.get_file_info(&temporary).await?;
-            Ok((writer, status.blocksize))
-        };
-        // Not repeated: a create whose answer was lost holds a lease that nobody uses. Nothing has been
-        // sent yet, so a new name is as good.
-        let (writer, block_size) = cluster.once(create).await?;
-        let block_size = block_size.filter(|size| *size > 0).unwrap_or(u64::MAX);
-        Ok(Self { temporary, writer, block_size })
-    }
-
-    /// Sends bytes that follow on the `sent` ones before; each block is made durable when it is full.
-    async fn send(
-        &mut self,
-        cluster: &Cluster,
-        mut sent: u64,
-        mut bytes: Bytes,
-    ) -> Result<(), Failure> {
-        while !bytes.is_empty() {
-            let room = self.block_size - sent % self.block_size;
-            let count = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
-            let part = bytes.split_to(count);
-            sent += count as u64;
-            let is_full = sent.is_multiple_of(self.block_size);
-            let writer = &mut self.writer;
-            let send = async |_: Client| {
-                writer.write_bytes(part).await?;
-                if is_full { place::sync(writer).await } else { Ok(()) }
-            };
-            cluster.transfer(send).await?;
-        }
-        Ok(())
     }
 }

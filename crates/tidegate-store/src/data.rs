@@ -86,7 +86,7 @@ impl DataDirectory {
             return Ok(Self::new(registry.open(uri)?));
         };
         let (authority, path) = split_authority(uri.trim_end_matches('/'));
-        let (head, tail) = path.split_once(&*marker.key).expect("it is in there");
+        let (head, tail) = path.split_once(&*marker.key).unwrap_or((path, ""));
         let (directory, before) = head.rsplit_once('/').unwrap_or(("", head));
         // The root is what stays the same.
         let storage = registry.open(&format!("{authority}{directory}"))?;

@@ -4,10 +4,13 @@
 //! overwriting, and its directory is synced. What a crash leaves under temporary names is invisible
 //! and goes with its directory.
 
+mod behind;
 mod delete;
 mod disk;
 mod lock;
 mod reader;
+mod sink;
+mod sync_ahead;
 #[cfg(test)]
 mod tests;
 mod writer;

@@ -101,7 +101,8 @@ impl StorageRegistry {
             }
             return Ok(Arc::new(FsStorage::open(Path::new(path))?));
         }
-        let (scheme, rest) = scheme_of(uri).expect("what has no scheme is local");
+        // What has no scheme is local.
+        let (scheme, rest) = scheme_of(uri).unwrap_or(("", uri));
         if scheme == "memory" {
             return Ok(Arc::new(MemoryStorage::new()));
         }
@@ -109,7 +110,7 @@ impl StorageRegistry {
         let scheme = scheme.to_ascii_lowercase();
         let factories = &self.0.factories;
         let factory = factories.iter().find(|factory| factory.schemes().contains(&&*scheme));
-        let Some(factory) = factory else { return Err(self.unknown(root, scheme)) };
+        let Some(factory) = factory else { return Err(self.unknown(root, &scheme)) };
         if let Some(open) = self.opened(&root) {
             return Ok(open);
         }
@@ -163,8 +164,8 @@ impl StorageRegistry {
         opened
     }
 
-    fn unknown(&self, uri: String, scheme: String) -> StorageError {
-        let advice = match feature_of(&scheme) {
+    fn unknown(&self, uri: String, scheme: &str) -> StorageError {
+        let advice = match feature_of(scheme) {
             Some(feature) => format!(
                 "this program is built without the stores of {scheme}://; build it with the \
                  feature {feature:?} of the crate tidegate"

@@ -15,18 +15,21 @@ pub struct KeyHash(u64);
 impl KeyHash {
     /// The hash of canonical bytes.
     #[must_use]
+    #[inline]
     pub fn of_bytes(canonical: &[u8]) -> Self {
         Self(xxh3_64(canonical))
     }
 
     /// The hash with this value, as it was read from where it was kept.
     #[must_use]
+    #[inline]
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
     /// The 64 bits.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -95,6 +98,7 @@ fn take<'a>(
 macro_rules! number_keys {
     ($($number:ty),*) => {$(
         impl StateKey for $number {
+            #[inline]
             fn encode_key(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_le_bytes());
             }
@@ -105,6 +109,7 @@ macro_rules! number_keys {
             fn type_name() -> String {
                 stringify!($number).to_owned()
             }
+            #[inline]
             fn key_hash(&self) -> KeyHash {
                 KeyHash::of_bytes(&self.to_le_bytes())
             }

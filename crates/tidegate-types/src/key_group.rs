@@ -14,12 +14,14 @@ pub struct KeyGroup(u16);
 impl KeyGroup {
     /// The key group with this number.
     #[must_use]
+    #[inline]
     pub const fn new(number: u16) -> Self {
         Self(number)
     }
 
     /// The number.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u16 {
         self.0
     }
@@ -83,12 +85,14 @@ impl KeyGroupRange {
 
     /// The first key group inside.
     #[must_use]
+    #[inline]
     pub const fn first(self) -> KeyGroup {
         self.first
     }
 
     /// The last key group inside.
     #[must_use]
+    #[inline]
     pub const fn last(self) -> KeyGroup {
         self.last
     }
@@ -101,6 +105,7 @@ impl KeyGroupRange {
 
     /// Whether the key group is inside.
     #[must_use]
+    #[inline]
     pub fn contains(self, group: KeyGroup) -> bool {
         self.first <= group && group <= self.last
     }

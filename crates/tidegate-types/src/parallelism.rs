@@ -21,6 +21,7 @@ impl Parallelism {
 
     /// The number of subtasks.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u16 {
         self.0.get()
     }
@@ -52,6 +53,7 @@ impl MaxParallelism {
 
     /// The number of key groups.
     #[must_use]
+    #[inline]
     pub const fn get(self) -> u16 {
         self.0.get()
     }
@@ -60,6 +62,7 @@ impl MaxParallelism {
     ///
     /// Because the product grows with the hash, entries sorted by hash are sorted by key group too.
     #[must_use]
+    #[inline]
     pub fn key_group_of(self, hash: KeyHash) -> KeyGroup {
         let group = (u128::from(hash.get()) * u128::from(self.get())) >> 64;
         // Below the maximum parallelism: nothing is lost.

@@ -196,6 +196,9 @@ fn configure(place: &Place, ports: &Ports) -> Result<()> {
         // A DataNode that is dead is known to be after about 12 s.
         ("dfs.heartbeat.interval", "1".into()),
         ("dfs.namenode.heartbeat.recheck-interval", "1000".into()),
+        // Hadoop 2.7 otherwise goes on placing blocks on a dead DataNode of the writer's own machine.
+        ("dfs.namenode.avoid.write.stale.datanode", "true".into()),
+        ("dfs.namenode.stale.datanode.interval", "3000".into()),
     ];
     place.write("conf/core-site.xml", &xml(&core))?;
     place.write("conf/hdfs-site.xml", &xml(&hdfs))?;

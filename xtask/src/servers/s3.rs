@@ -75,34 +75,33 @@ pub(super) fn start(place: &Place) -> Result<Variables> {
 }
 
 fn install(directory: &Path) -> Result<()> {
-    let plan = || {
-        let mut plan = Command::new("apt-get");
-        plan.args(["install", "--simulate", "--no-install-recommends"]);
-        quietly(plan.args(["ceph-mon", "ceph-osd", "radosgw"]))
-    };
-    // Without lists of packages, which a fresh machine does not have, there is no plan.
-    let plan = match plan() {
-        Ok(plan) => plan,
-        Err(_) => {
-            quietly(Command::new("apt-get").args(["--quiet", "update"]))?;
-            plan()?
-        }
-    };
-    let packages = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
-    let packages: Vec<&str> = packages
-        .filter(|package| !UNUSED.iter().any(|unused| package.starts_with(unused)))
-        .collect();
     let (archives, root) = (directory.join("archives"), directory.join("root"));
-    fs::create_dir(&archives).context("packages")?;
-    let mut download = Command::new("apt-get");
-    // The user who may write here is not the one that apt would become.
-    download.args(["--quiet", "-o", "APT::Sandbox::User=", "download"]);
-    quietly(download.args(&packages).current_dir(&archives))?;
+    // Without lists of packages, or with old ones, there is nothing to be had.
+    if download(&archives).is_err() {
+        quietly(Command::new("apt-get").args(["--quiet", "update"]))?;
+        download(&archives)?;
+    }
     for archive in fs::read_dir(&archives).context("packages")? {
         quietly(Command::new("dpkg").arg("-x").arg(archive?.path()).arg(&root))?;
     }
     ensure!(root.join("usr/bin/radosgw").exists(), "the package radosgw has no such program");
     fs::remove_dir_all(&archives).context("packages")
+}
+
+/// The packages that this machine lacks for the three programs.
+fn download(archives: &Path) -> Result<()> {
+    let mut plan = Command::new("apt-get");
+    plan.args(["install", "--simulate", "--no-install-recommends"]);
+    let plan = quietly(plan.args(["ceph-mon", "ceph-osd", "radosgw"]))?;
+    let packages = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let packages: Vec<&str> = packages
+        .filter(|package| !UNUSED.iter().any(|unused| package.starts_with(unused)))
+        .collect();
+    fs::create_dir_all(archives).context("packages")?;
+    let mut download = Command::new("apt-get");
+    // The user who may write here is not the one that apt would become.
+    download.args(["--quiet", "-o", "APT::Sandbox::User=", "download"]);
+    quietly(download.args(&packages).current_dir(archives)).map(drop)
 }
 
 struct Ceph<'a> {

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
+/// What makes the programs with the RocksDB state backend.
+const ROCKSDB: [&str; 2] = ["--features", "tidegate-cli/rocksdb,wordcount/rocksdb"];
+
 /// Where the release programs are. Built here, so that the test never runs old ones; unless
 /// `TIDEGATE_PROGRAMS` names a directory of others, such as `target/debug` while developing.
 pub(crate) fn programs() -> &'static Path {
@@ -16,6 +19,7 @@ pub(crate) fn programs() -> &'static Path {
         let built = Command::new(env!("CARGO"))
             .args(["build", "--quiet", "--release", "--bins"])
             .args(["-p", "tidegate-cli", "-p", "wordcount", "-p", "flights", "-p", "gauges"])
+            .args(if cfg!(feature = "rocksdb") { &ROCKSDB[..] } else { &[] })
             .current_dir(&root)
             .status()
             .unwrap();

@@ -61,7 +61,7 @@ fn secrets_are_shown_nowhere() {
                 fs.azure.account.key.x.blob.core.windows.net: hush-azure\n";
     fs::write(place.path().join("conf/tidegate.yaml"), yaml).unwrap();
     let over = ["-D", "s3.session-token=hush-flag"];
-    let mut told = String::new();
+    let mut told = Vec::new();
     for command in [
         &["config"][..],
         &["config", "--json"],
@@ -75,8 +75,9 @@ fn secrets_are_shown_nowhere() {
         // Before the program of `run`, whose arguments the rest would be.
         let all = [&command[..1], &over, &command[1..]].concat();
         let (_, out, error) = place.outcome(&all);
-        told.push_str(&format!("{all:?}:\n{out}{error}\n"));
+        told.push(format!("{all:?}:\n{out}{error}"));
     }
+    let told = told.join("\n");
     let shown: Vec<_> = told.lines().filter(|line| !line.starts_with('[')).collect();
     let leaks: Vec<_> = shown.iter().filter(|line| line.contains("hush")).collect();
     assert_eq!(leaks, Vec::<&&str>::new());

@@ -12,6 +12,8 @@ mod output;
 #[path = "../common/programs.rs"]
 mod programs;
 mod rescale;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod seeds;
 
 use std::sync::Arc;

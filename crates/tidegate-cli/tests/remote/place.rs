@@ -88,7 +88,8 @@ impl Place {
         ];
         let registry =
             StorageRegistry::new(factories, StorageSettings::new(settings.iter().copied()));
-        let settings = settings.iter().map(|(key, value)| format!("{key}: {value}\n")).collect();
+        let yaml = settings.iter().map(|(key, value)| format!("{key}: {value}"));
+        let settings = yaml.collect::<Vec<_>>().join("\n") + "\n";
         Self { storage: registry.open(&uri).unwrap(), settings }
     }
 

@@ -59,18 +59,6 @@ pub enum ConfigError {
         /// What is accepted.
         accepted: &'static str,
     },
-    /// The value is a right one, of something that this program does not have yet.
-    #[error("{origin}: {key}: {found} is not built into this program yet; {instead}")]
-    NotSupported {
-        /// Where it was set.
-        origin: Origin,
-        /// The key as it was written.
-        key: Box<str>,
-        /// The value as it was written, quoted.
-        found: Box<str>,
-        /// What to do.
-        instead: &'static str,
-    },
     /// One setting is given twice, under two names or in two forms, with different values.
     #[error(
         "{first_origin}: {first} and {second_origin}: {second} are the same setting with \

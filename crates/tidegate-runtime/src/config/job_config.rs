@@ -14,8 +14,8 @@ use tidegate_store::{
 };
 use tidegate_types::{MaxParallelism, Parallelism};
 
-use crate::config::RestartStrategy;
 use crate::config::stores::default_cache;
+use crate::config::{RestartStrategy, RocksDbSettings};
 
 /// The settings of a job, one field each, whatever name they were given by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,11 @@ pub struct JobConfig {
     pub fs_overlay_max_bytes: u64,
     /// `state.backend.fs.compaction.*`.
     pub fs_compaction: CompactionConfig,
+    /// `state.backend.rocksdb.*`.
+    pub rocksdb: RocksDbSettings,
+    /// `execution.checkpointing.data-inline-threshold`: files of the RocksDB backend of fewer bytes
+    /// go into the metadata. 20 KiB unless set.
+    pub data_inline_threshold: u64,
     /// `state.backend.memory.max-state-size`: bytes per state. 5 MiB unless set.
     pub memory_max_state_size: u64,
     /// `state.cache.dir`: where copies of files of remote stores are kept, to be mapped. Unless set,
@@ -133,6 +138,37 @@ impl JobConfig {
         Ok(Some(data.of_metadata(metadata.uri())))
     }
 
+    /// The settings that concern the RocksDB backend.
+    #[cfg(feature = "rocksdb")]
+    pub fn rocksdb(&self) -> tidegate_state_rocksdb::RocksDbStateConfig {
+        use std::num::NonZeroUsize;
+
+        use tidegate_state_rocksdb::{Compression, RocksDbStateConfig};
+
+        use crate::config::RocksDbCompression;
+
+        let RocksDbSettings { memory, write_buffer, .. } = self.rocksdb;
+        let bytes = |bytes| NonZeroUsize::try_from(bytes).unwrap_or(NonZeroUsize::MAX);
+        let bits = f64::from(self.rocksdb.bloom_bits_per_key.get());
+        RocksDbStateConfig {
+            incremental: self.incremental,
+            data_inline_threshold: self.data_inline_threshold,
+            memory_bytes: bytes(memory),
+            write_buffer_ratio: self.rocksdb.write_buffer_ratio.get(),
+            write_buffer_bytes: bytes(write_buffer),
+            write_buffers_max: self.rocksdb.write_buffers,
+            compression: match self.rocksdb.compression {
+                RocksDbCompression::None => Compression::None,
+                RocksDbCompression::Lz4 => Compression::Lz4,
+                RocksDbCompression::Zstd => Compression::Zstd,
+            },
+            bloom_bits_per_key: self.rocksdb.bloom_filter.then_some(bits),
+            threads: self.rocksdb.threads,
+            transfer_threads: self.rocksdb.transfer_threads,
+            local_directory: self.rocksdb.local_dir.as_ref().map(Into::into),
+        }
+    }
+
     /// How barriers and data relate.
     pub fn alignment(&self) -> AlignmentMode {
         match (self.mode, self.unaligned) {
@@ -171,6 +207,8 @@ impl Default for JobConfig {
             fs_checkpoint_dir: None,
             fs_overlay_max_bytes: FsStateConfig::default().overlay_max_bytes,
             fs_compaction: CompactionConfig::default(),
+            rocksdb: RocksDbSettings::default(),
+            data_inline_threshold: 20 << 10,
             memory_max_state_size: 5 << 20,
             cache_dir: None,
             cache_max_bytes: 8 << 30,
@@ -211,6 +249,13 @@ pub enum Backend {
     Memory,
     /// State in mapped segment files.
     Fs,
-    /// State in RocksDB.
+    /// State in RocksDB, if the program is built with the feature `rocksdb`.
     RocksDb,
+}
+
+#[cfg(all(test, feature = "rocksdb"))]
+#[test]
+fn the_defaults_of_the_rocksdb_backend_are_its_own() {
+    let expected = tidegate_state_rocksdb::RocksDbStateConfig::default();
+    assert_eq!(JobConfig::default().rocksdb(), expected);
 }

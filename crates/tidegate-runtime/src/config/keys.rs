@@ -36,6 +36,7 @@ const FROM_ONE: &str = "a whole number, 1 or more";
 const FROM_ZERO: &str = "a whole number, 0 or more";
 const SIZE: &str = "a size above zero such as \"5 mb\" or \"512 kb\" (1 kb is 1024 bytes); a plain \
                     number is bytes";
+const ANY_SIZE: &str = "a size such as \"20 kb\" (1 kb is 1024 bytes); a plain number is bytes";
 const PARALLELISM: &str = "a whole number from 1 to 32768";
 
 const ALL: &[Key] = &[
@@ -51,6 +52,18 @@ const ALL: &[Key] = &[
     key(FS_MAX_SPACE_AMPLIFICATION, &[], FROM_ONE),
     key(CACHE_DIR, &[], "a directory of the local file system, as path"),
     key(CACHE_MAX_BYTES, &[], SIZE),
+    key(ROCKSDB_CHECKPOINT_DIR, &[], DIRECTORY),
+    key(ROCKSDB_LOCAL_DIR, &[], "a directory as path"),
+    key(ROCKSDB_MEMORY, &[], SIZE),
+    key(ROCKSDB_WRITE_BUFFER_RATIO, &[], "a number from 0 to 1, such as 0.5"),
+    key(ROCKSDB_WRITE_BUFFER, &[], SIZE),
+    key(ROCKSDB_WRITE_BUFFERS, &[], "a whole number, 2 or more"),
+    key(ROCKSDB_COMPRESSION, &[], "none, lz4 or zstd"),
+    key(ROCKSDB_BLOOM_FILTER, &[], SWITCH),
+    key(ROCKSDB_BLOOM_BITS, &[], FROM_ONE),
+    key(ROCKSDB_THREADS, &[], FROM_ONE),
+    key(ROCKSDB_TRANSFER_THREADS, &[], FROM_ONE),
+    key(INLINE_THRESHOLD, &["state.storage.fs.memory-threshold"], ANY_SIZE),
     key(NUM_RETAINED, &["state.checkpoints.num-retained"], FROM_ONE),
     key(INTERVAL, &[], POSITIVE_DURATION),
     key(MODE, &[], "EXACTLY_ONCE or AT_LEAST_ONCE"),
@@ -106,6 +119,21 @@ pub(super) const FS_MAX_SPACE_AMPLIFICATION: &str =
     "state.backend.fs.compaction.max-space-amplification-percent";
 pub(super) const CACHE_DIR: &str = "state.cache.dir";
 pub(super) const CACHE_MAX_BYTES: &str = "state.cache.max-bytes";
+pub(super) const ROCKSDB_PREFIX: &str = "state.backend.rocksdb.";
+pub(super) const ROCKSDB_CHECKPOINT_DIR: &str = "state.backend.rocksdb.checkpointdir";
+pub(super) const ROCKSDB_LOCAL_DIR: &str = "state.backend.rocksdb.localdir";
+pub(super) const ROCKSDB_MEMORY: &str = "state.backend.rocksdb.memory.fixed-per-tm";
+pub(super) const ROCKSDB_WRITE_BUFFER_RATIO: &str =
+    "state.backend.rocksdb.memory.write-buffer-ratio";
+pub(super) const ROCKSDB_WRITE_BUFFER: &str = "state.backend.rocksdb.writebuffer.size";
+pub(super) const ROCKSDB_WRITE_BUFFERS: &str = "state.backend.rocksdb.writebuffer.count";
+pub(super) const ROCKSDB_COMPRESSION: &str = "state.backend.rocksdb.compression";
+pub(super) const ROCKSDB_BLOOM_FILTER: &str = "state.backend.rocksdb.use-bloom-filter";
+pub(super) const ROCKSDB_BLOOM_BITS: &str = "state.backend.rocksdb.bloom-filter.bits-per-key";
+pub(super) const ROCKSDB_THREADS: &str = "state.backend.rocksdb.thread.num";
+pub(super) const ROCKSDB_TRANSFER_THREADS: &str =
+    "state.backend.rocksdb.checkpoint.transfer.thread.num";
+pub(super) const INLINE_THRESHOLD: &str = "execution.checkpointing.data-inline-threshold";
 pub(super) const NUM_RETAINED: &str = "execution.checkpointing.num-retained";
 pub(super) const INTERVAL: &str = "execution.checkpointing.interval";
 pub(super) const MODE: &str = "execution.checkpointing.mode";

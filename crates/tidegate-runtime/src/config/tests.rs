@@ -1,7 +1,7 @@
 //! Configuration as tables: what is written, and what comes of it.
 
 use std::fs;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +66,42 @@ const EVERY_SETTING: &[(&[&str], &str, Change)] = &[
     (&["state.backend.fs.compaction.max-space-amplification-percent"], "50", |c| {
         c.fs_compaction.max_space_amplification_percent = 50;
     }),
+    (&["state.backend.rocksdb.checkpointdir"], "file:///data", |c| {
+        c.rocksdb.checkpoint_dir = Some("file:///data".to_owned());
+    }),
+    (&["state.backend.rocksdb.localdir"], "/local", |c| {
+        c.rocksdb.local_dir = Some("/local".to_owned());
+    }),
+    (&["state.backend.rocksdb.memory.fixed-per-tm"], "1 gb", |c| {
+        c.rocksdb.memory = NonZeroU64::new(1 << 30).unwrap();
+    }),
+    (&["state.backend.rocksdb.memory.write-buffer-ratio"], "0.3", |c| {
+        c.rocksdb.write_buffer_ratio = Factor::parse("0.3").unwrap();
+    }),
+    (&["state.backend.rocksdb.writebuffer.size"], "8 mb", |c| {
+        c.rocksdb.write_buffer = NonZeroU64::new(8 << 20).unwrap();
+    }),
+    (&["state.backend.rocksdb.writebuffer.count"], "4", |c| {
+        c.rocksdb.write_buffers = NonZeroUsize::new(4).unwrap();
+    }),
+    (&["state.backend.rocksdb.compression"], "zstd", |c| {
+        c.rocksdb.compression = RocksDbCompression::Zstd;
+    }),
+    (&["state.backend.rocksdb.use-bloom-filter"], "false", |c| c.rocksdb.bloom_filter = false),
+    (&["state.backend.rocksdb.bloom-filter.bits-per-key"], "12", |c| {
+        c.rocksdb.bloom_bits_per_key = NonZeroU32::new(12).unwrap();
+    }),
+    (&["state.backend.rocksdb.thread.num"], "3", |c| {
+        c.rocksdb.threads = NonZeroUsize::new(3).unwrap();
+    }),
+    (&["state.backend.rocksdb.checkpoint.transfer.thread.num"], "3", |c| {
+        c.rocksdb.transfer_threads = NonZeroUsize::new(3).unwrap();
+    }),
+    (
+        &["execution.checkpointing.data-inline-threshold", "state.storage.fs.memory-threshold"],
+        "0",
+        |c| c.data_inline_threshold = 0,
+    ),
     (&["state.backend.memory.max-state-size"], "6 mb", |c| {
         c.memory_max_state_size = 6 * 1024 * 1024;
     }),
@@ -183,8 +219,9 @@ fn a_bad_value_is_told_with_its_line_and_what_is_accepted() {
              true or false",
         ),
         (
-            "state.backend: rocksdb",
-            "tidegate.yaml:1: state.backend: \"rocksdb\" is not built into this program yet; use fs",
+            "state.backend.rocksdb.writebuffer.count: 1",
+            "tidegate.yaml:1: state.backend.rocksdb.writebuffer.count: \"1\" is not accepted; write \
+             a whole number, 2 or more",
         ),
         (
             "execution.checkpointing.mode: AT_LEAST_ONCE\n\

@@ -16,7 +16,6 @@ use crate::config::{Backend, CheckpointingMode, ConfigError, JobConfig};
 /// Why a text is not taken.
 enum Refusal {
     NotAccepted,
-    NotYet(&'static str),
 }
 
 /// Puts a setting into the configuration.
@@ -33,12 +32,6 @@ pub(super) fn apply(
     };
     set(key.name, text, config, restart).map_err(|refusal| match refusal {
         Refusal::NotAccepted => bad_value(key, entry, &format!("{text:?}")),
-        Refusal::NotYet(instead) => ConfigError::NotSupported {
-            origin: entry.origin.clone(),
-            key: entry.key.clone(),
-            found: format!("{text:?}").into(),
-            instead,
-        },
     })
 }
 
@@ -77,6 +70,12 @@ fn set(
         }
         keys::CACHE_DIR => config.cache_dir = Some(local_directory(text)?),
         keys::CACHE_MAX_BYTES => config.cache_max_bytes = above_zero(size(text))?,
+        _ if name.starts_with(keys::ROCKSDB_PREFIX) => {
+            config.rocksdb.set(name, text).ok_or(Refusal::NotAccepted)?;
+        }
+        keys::INLINE_THRESHOLD => {
+            config.data_inline_threshold = size(text).ok_or(Refusal::NotAccepted)?;
+        }
         keys::NUM_RETAINED => config.num_retained = number(text).ok_or(Refusal::NotAccepted)?,
         keys::INTERVAL => config.interval = Some(above_zero(duration(text))?),
         keys::MODE => config.mode = mode(text)?,
@@ -133,7 +132,7 @@ fn backend(text: &str) -> Result<Backend, Refusal> {
     match text.to_ascii_lowercase().as_str() {
         "memory" | "jobmanager" => Ok(Backend::Memory),
         "fs" | "filesystem" | "hashmap" => Ok(Backend::Fs),
-        "rocksdb" => Err(Refusal::NotYet("use fs")),
+        "rocksdb" => Ok(Backend::RocksDb),
         _ => Err(Refusal::NotAccepted),
     }
 }

@@ -49,9 +49,9 @@ fn start(job: Job, config: &JobConfig, restore: Option<String>) -> (JobRun, Send
     let options = RunOptions { restore_path: restore, ..RunOptions::default() };
     let (stop, stops) = unbounded();
     let status = Arc::new(StatusBoard::new(Instant::now()));
-    let run =
-        JobRun::prepare("test", job, config, &StorageRegistry::local(), &options, stops, status)
-            .unwrap();
+    let registry = StorageRegistry::local();
+    let settings = RunSettings { config, registry: &registry, options: &options };
+    let run = JobRun::prepare("test", job, &settings, stops, status).unwrap();
     (run, stop)
 }
 

@@ -162,7 +162,10 @@ impl<T: Data> GateTask<T> {
     fn obey(&mut self, command: Command) -> Result<bool, TaskError> {
         match command {
             Command::Completed(checkpoint) => self.head.completed(checkpoint)?,
-            Command::Aborted(checkpoint) => self.gate.give_up(checkpoint),
+            Command::Aborted(checkpoint) => {
+                self.gate.give_up(checkpoint);
+                self.head.aborted(checkpoint)?;
+            }
             Command::Finish => {
                 self.head.end();
                 return Ok(true);

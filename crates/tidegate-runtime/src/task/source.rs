@@ -214,8 +214,8 @@ impl<S: SplitSource> SourceTask<S> {
             }
             Command::Resume => self.stopped = false,
             Command::Completed(checkpoint) => self.down.completed(checkpoint)?,
-            // A source has nothing under way: it has taken its part, or never will.
-            Command::Aborted(_) => {}
+            // The source itself has nothing under way: it has taken its part, or never will.
+            Command::Aborted(checkpoint) => self.down.aborted(checkpoint)?,
             Command::Finish => {
                 self.down.end();
                 return Ok(true);

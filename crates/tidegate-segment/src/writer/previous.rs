@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use tidegate_types::KeyHash;
 
-use crate::{KeyedEntry, TimerEntry};
+use crate::TimerEntry;
 
 /// The place of the previous entry of a state. Its buffers are kept.
 #[derive(Default)]
@@ -24,18 +24,24 @@ impl Previous {
     ///
     /// When the entry is not behind the previous one.
     #[inline]
-    pub(super) fn has_key_before(&self, entry: &KeyedEntry<'_>) -> bool {
-        let Some(hash) = self.hash else { return true };
-        let order = hash.cmp(&entry.hash).then_with(|| (*self.key).cmp(entry.key));
+    pub(super) fn has_key_before(&self, hash: KeyHash, key: &[u8], map_key: Option<&[u8]>) -> bool {
+        let Some(previous) = self.hash else { return true };
+        if previous < hash {
+            return true;
+        }
+        let order = previous.cmp(&hash).then_with(|| (*self.key).cmp(key));
         let is_behind = match order {
             Ordering::Less => return true,
-            Ordering::Equal => entry
-                .change
-                .map_key()
-                .is_some_and(|map_key| !self.has_map_key || *self.map_key < *map_key),
+            Ordering::Equal => {
+                map_key.is_some_and(|map_key| !self.has_map_key || *self.map_key < *map_key)
+            }
             Ordering::Greater => false,
         };
-        assert!(is_behind, "{entry:02x?} is not behind the previous entry, key {:02x?}", self.key);
+        assert!(
+            is_behind,
+            "key {key:02x?}, {map_key:02x?} is not behind the previous entry, key {:02x?}",
+            self.key
+        );
         false
     }
 

@@ -13,7 +13,7 @@ use super::run::Run;
 use crate::directory::GroupRecord;
 use crate::layout::{Layout, RUN};
 use crate::record::{self, Head, MAX_NUMBER};
-use crate::{KeyedEntry, Origin, SegmentError, Statistics};
+use crate::{Origin, SegmentError, Statistics};
 
 /// The state that is being written.
 pub(super) struct Section {
@@ -90,21 +90,23 @@ impl Section {
         self.group.counts.tombstone_bytes += 2 + key.len() as u64;
     }
 
+    #[inline]
     pub(super) fn key_record<W: Write>(
         &mut self,
         kind: u8,
-        entry: &KeyedEntry<'_>,
+        (hash, key): (KeyHash, &[u8]),
         payload: &[u8],
         output: &mut Output<W>,
     ) -> Result<(), SegmentError> {
-        checked(entry.key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
+        checked(key.len() as u64, "a key", u32::MAX.into(), &self.state)?;
         let length = checked(payload.len() as u64, "a value", u32::MAX.into(), &self.state)?;
-        self.start_record(entry.hash, kind, entry.key.len(), length, output)?;
-        output.append(entry.key)?;
+        self.start_record(hash, kind, key.len(), length, output)?;
+        output.append(key)?;
         output.append(payload)
     }
 
     /// Notes where a record begins and writes its head.
+    #[inline]
     fn start_record<W: Write>(
         &mut self,
         hash: KeyHash,

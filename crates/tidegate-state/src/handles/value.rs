@@ -17,6 +17,7 @@ impl<V: StateValue> ValueState<V> {
     }
 
     /// A copy of the value, if there is one.
+    #[inline]
     pub fn get(&self) -> Result<Option<V>, StateError> {
         self.slots.get()
     }
@@ -26,6 +27,7 @@ impl<V: StateValue> ValueState<V> {
     /// # Panics
     ///
     /// When `show` writes to the same state.
+    #[inline]
     pub fn read<R>(
         &self,
         show: impl FnOnce(Option<ValueRef<'_, V>>) -> R,
@@ -36,6 +38,7 @@ impl<V: StateValue> ValueState<V> {
     }
 
     /// Sets the value.
+    #[inline]
     pub fn put(&self, value: V) -> Result<(), StateError> {
         self.slots.put(value)
     }
@@ -46,6 +49,7 @@ impl<V: StateValue> ValueState<V> {
     /// # Panics
     ///
     /// When `change` uses the same state.
+    #[inline]
     pub fn update<R>(&self, change: impl FnOnce(&mut Option<V>) -> R) -> Result<R, StateError> {
         let (mut change, mut result) = (Some(change), None);
         self.slots.update(&mut |slot| result = change.take().map(|change| change(slot)))?;

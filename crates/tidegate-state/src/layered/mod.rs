@@ -7,6 +7,7 @@
 //!   oldest of them;
 //! - reading copies nothing that is archived; writing copies what is under one key at most.
 
+mod batch;
 mod entries;
 mod list;
 mod map;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use tidegate_types::{KeyGroup, KeyGroupRange, KeyHash, MaxParallelism, RegisteredState, StateKey};
 
+use self::batch::Batch;
 use self::overlay::{Overlay, canonical};
 use crate::backend::{Acceptance, Entry};
 use crate::layer::{BaseVisitor, FrozenOverlay, KeyAt, LayerEntry, LayeredTable, StateBase};
@@ -35,6 +37,7 @@ use crate::schema::Schema;
 use crate::slot::{Decode, ItemReader};
 use crate::table::{Placed, StateKeys};
 use crate::ttl::Clock;
+use crate::value::Encoder;
 use crate::{StateError, StateValue};
 
 /// What an overlay keeps under one key.
@@ -54,6 +57,15 @@ pub(crate) trait Delta: Send + Sync + Sized + 'static {
         stale: Option<i64>,
         write: &mut entries::KeyWriter<'_, '_>,
     ) -> Result<(), StateError>;
+
+    /// Whether there is always one entry under a key, which [`encode`](Self::encode) gives.
+    const IS_FLAT: bool = false;
+
+    /// Appends the value under the key, unless what there is is its removal: then `false`.
+    fn encode(&self, stale: Option<i64>, encoder: &mut Encoder<'_>) -> bool {
+        let _ = (stale, encoder);
+        unreachable!("what has many entries is written one by one")
+    }
 
     /// The memory of what is behind one of these, in bytes, beyond the row itself.
     fn unit_bytes() -> usize;
@@ -230,16 +242,8 @@ impl<K: StateKey, D: Delta> FrozenOverlay for Frozen<K, D> {
         &self,
         write: &mut dyn FnMut(LayerEntry<'_>) -> Result<(), StateError>,
     ) -> Result<(), StateError> {
-        let (mut key, mut buffer) = (Vec::new(), Vec::new());
-        for rows in self.overlay.sorted() {
-            for row in rows {
-                key.clear();
-                row.key.encode_key(&mut key);
-                let mut write = entries::KeyWriter::new(row.hash, &key, &mut buffer, write);
-                row.delta.write(self.epoch, self.stale, &mut write)?;
-            }
-        }
-        Ok(())
+        let mut batch = Batch::new(self.epoch, self.stale);
+        self.overlay.shards().try_for_each(|shard| batch.write(shard, write))
     }
 }
 
@@ -257,16 +261,23 @@ impl Meter {
     const EVERY: u8 = 64;
 
     /// A value was written; `is_new` unless it took the place of one of the same overlay.
+    #[inline]
     fn wrote<V: StateValue>(&mut self, value: &V, is_new: bool) {
         self.units += u64::from(is_new);
         if self.countdown == 0 {
-            self.countdown = Self::EVERY;
-            self.buffer.clear();
-            value.encode_value(&mut self.buffer);
-            self.sampled += 1;
-            self.extra += self.buffer.len().saturating_sub(V::archived_size()) as u64;
+            self.measure(value);
         }
         self.countdown -= 1;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn measure<V: StateValue>(&mut self, value: &V) {
+        self.countdown = Self::EVERY;
+        self.buffer.clear();
+        value.encode_value(&mut self.buffer);
+        self.sampled += 1;
+        self.extra += self.buffer.len().saturating_sub(V::archived_size()) as u64;
     }
 
     fn bytes(&self, each: usize) -> u64 {

@@ -39,6 +39,7 @@ impl Sharding {
         Self { first: range.first().get(), shift, count: ((range.count() - 1) >> shift) + 1 }
     }
 
+    #[inline]
     fn shard(self, group: KeyGroup) -> usize {
         usize::from(group.get() - self.first) >> self.shift
     }
@@ -63,12 +64,14 @@ impl<K: StateKey, D> Overlay<K, D> {
         self.rows
     }
 
+    #[inline]
     pub(crate) fn find(&self, at: &Placed<K>) -> Option<&D> {
         let shard = self.shards.get(self.sharding.shard(at.group))?;
         let row = shard.find(bucket_hash(at.hash), |row| row.is_at(at));
         row.map(|row| &row.delta)
     }
 
+    #[inline]
     pub(crate) fn find_mut(&mut self, at: &Placed<K>) -> Option<&mut D> {
         let shard = self.shards.get_mut(self.sharding.shard(at.group))?;
         let row = shard.find_mut(bucket_hash(at.hash), |row| row.is_at(at));
@@ -100,21 +103,17 @@ impl<K: StateKey, D> Overlay<K, D> {
         self.shards.get(self.sharding.shard(group)).into_iter().flatten()
     }
 
-    /// All rows, each shard's sorted by hash and, of equal hashes, by the bytes of the keys.
-    pub(crate) fn sorted(&self) -> impl Iterator<Item = Vec<&Row<K, D>>> {
-        self.shards.iter().map(|shard| {
-            let mut rows: Vec<_> = shard.iter().map(|row| (row.hash, row)).collect();
-            rows.sort_unstable_by_key(|(hash, _)| *hash);
-            let same = rows.chunk_by_mut(|a, b| a.0 == b.0).filter(|same| same.len() > 1);
-            same.for_each(|same| same.sort_by_cached_key(|(_, row)| canonical(&row.key)));
-            rows.into_iter().map(|(_, row)| row).collect()
-        })
+    /// The shards, whose key groups ascend.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = &HashTable<Row<K, D>>> {
+        self.shards.iter()
     }
 }
 
 impl<K: StateKey, D> Row<K, D> {
+    #[inline]
     fn is_at(&self, at: &Placed<K>) -> bool {
-        self.hash == at.hash && self.key == at.key
+        // The table has compared seven bits of the hash; another key is rare enough.
+        self.key == at.key
     }
 }
 

@@ -2,3 +2,7 @@
 
 mod cluster;
 mod contract;
+mod faults;
+mod large;
+mod lost;
+mod owners;

@@ -124,12 +124,12 @@ impl Disk {
 
     pub(super) fn write(
         &self,
-        temporary: &mut NamedTempFile,
+        mut file: &File,
         target: &Path,
         bytes: &[u8],
     ) -> Result<(), StorageError> {
         self.step(Step::Write, target)
-            .and_then(|()| temporary.as_file_mut().write_all(bytes))
+            .and_then(|()| file.write_all(bytes))
             .map_err(|error| determinate(Operation::Write, target, error))
     }
 
@@ -141,8 +141,8 @@ impl Disk {
         bytes: &[u8],
         allowed: impl FnOnce() -> Result<(), StorageError>,
     ) -> Result<PublishOutcome, StorageError> {
-        let mut temporary = self.create_temporary(target)?;
-        self.write(&mut temporary, target, bytes)?;
+        let temporary = self.create_temporary(target)?;
+        self.write(temporary.as_file(), target, bytes)?;
         allowed()?;
         match self.persist(temporary, target)? {
             Persisted::Renamed => Ok(PublishOutcome::Published),

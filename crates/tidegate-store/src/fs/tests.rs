@@ -168,6 +168,54 @@ fn a_failed_write_is_never_finished() {
     assert!(visible_files(directory.path()).is_empty());
 }
 
+#[test]
+fn a_large_file_which_threads_write_and_sync_is_whole_or_not_at_all() {
+    // Past the length at which the disk is set to work ahead.
+    let content: Vec<u8> = (0..35_u32 << 18).flat_map(u32::to_le_bytes).collect();
+    let fails = [
+        None,
+        Some((Step::Write, 0)),
+        Some((Step::Write, 17)),
+        Some((Step::Write, 30)),
+        // Ahead, and at the end.
+        Some((Step::SyncFile, 0)),
+        Some((Step::SyncFile, 1)),
+    ];
+    for fails in fails {
+        let directory = tempfile::tempdir().unwrap();
+        let count = AtomicUsize::new(0);
+        let hook = move |step, _: &Path| match fails {
+            Some((other, at)) if step == other && count.fetch_add(1, Ordering::Relaxed) == at => {
+                Err(io::Error::from(ErrorKind::StorageFull))
+            }
+            _ => Ok(()),
+        };
+        let disk = |root| Arc::new(Disk::with_hook(root, Box::new(hook)));
+        let storage = FsStorage::on(directory.path(), disk).unwrap();
+        let path = StoragePath::new("file").unwrap();
+        let mut writer = storage.create(&path).unwrap();
+        let written = content.chunks(700_001).try_for_each(|piece| writer.write_all(piece));
+        let finished = match written {
+            Ok(()) => writer.finish(),
+            Err(error) => {
+                let _ = writer.finish().expect_err("a file with a hole was finished");
+                Err(StorageError::from_write("unnamed", error))
+            }
+        };
+        let Some(_) = fails else {
+            let finished = finished.unwrap();
+            assert!(fs::read(directory.path().join("file")).unwrap() == content);
+            assert_eq!(finished.length, content.len() as u64);
+            assert_eq!(finished.digest, tidegate_types::Digest::of(&content));
+            continue;
+        };
+        let error = finished.expect_err("a failure was not told");
+        assert!(matches!(error, StorageError::Full { .. }), "{fails:?}: {error:?}");
+        assert_eq!(error.determinacy(), Determinacy::Determinate, "{fails:?}");
+        assert!(visible_files(directory.path()).is_empty(), "{fails:?}");
+    }
+}
+
 // The owner is stopped before each of his steps, and somebody else takes the directory over.
 #[test]
 fn an_owner_superseded_between_any_two_steps_publishes_nothing_more() {

@@ -61,7 +61,8 @@ impl World {
         let (stop, stops) = unbounded();
         let status = Arc::new(StatusBoard::new(Instant::now()));
         let registry = self.registry();
-        let run = JobRun::prepare("far", job, &self.config, &registry, &options, stops, status);
+        let settings = RunSettings { config: &self.config, registry: &registry, options: &options };
+        let run = JobRun::prepare("far", job, &settings, stops, status);
         (run.unwrap(), stop)
     }
 
