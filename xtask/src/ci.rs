@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::metadata::Workspace;
 use crate::shell::{self, cargo};
 use crate::{bench, demo, fuzz, layers, rocksdb, servers, setup, tidy};
 
@@ -122,7 +123,10 @@ fn tests() -> Result<()> {
     whole(&mut command)?;
     println!("$ {}", shell::shown(&command));
     let servers = servers::start_for_tests()?;
-    let status = command.envs(&servers.variables).status();
+    // Built above, with what all crates together ask of their dependencies: to build some alone is to
+    // build most of it again.
+    let programs = Workspace::load(".")?.target.join("release");
+    let status = command.envs(&servers.variables).env("TIDEGATE_PROGRAMS", programs).status();
     let skipped = servers.skipped_tests();
     servers.finish()?;
     let status = status.context("cannot start the test runner")?;
