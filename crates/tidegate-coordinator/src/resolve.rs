@@ -108,10 +108,10 @@ impl FileResolver {
         }
     }
 
-    /// Whether the file's store has no place for it in the local file system.
-    pub(crate) fn is_remote(&self, file: &FileHandle) -> bool {
+    /// Whether to check the file is to make a copy of it in the cache.
+    pub(crate) fn is_cached(&self, file: &FileHandle) -> bool {
         let found = self.resolve(&file.reference);
-        found.is_ok_and(|(storage, path)| storage.local_path(&path).is_none())
+        found.is_ok_and(|(storage, path)| self.cache_of(&*storage, &path).is_some())
     }
 
     fn cache_of(&self, storage: &dyn CheckpointStorage, path: &StoragePath) -> Option<&FileCache> {

@@ -86,8 +86,8 @@ fn check_all(
     files: &[Referred<'_>],
     mut tell: impl FnMut(usize, Result<(), FileFault>),
 ) {
-    let is_remote = files.iter().any(|one| resolver.is_remote(one.file));
-    if !is_remote {
+    // Without a cache one by one, in order: that is what a simulation repeats.
+    if !files.iter().any(|one| resolver.is_cached(one.file)) {
         let checked = files.iter().map(|one| resolver.check(one.file));
         return checked.enumerate().for_each(|(index, checked)| tell(index, checked));
     }
