@@ -97,7 +97,8 @@ impl<'r, K: StateKey, D: Delta> Batch<'r, K, D> {
         let buckets = (self.rows.len() / BUCKET).next_power_of_two();
         let bits = u64::BITS - (last - first).leading_zeros();
         let shift = bits.saturating_sub(buckets.trailing_zeros());
-        let bucket = |hash: KeyHash| ((hash.get() - first) >> shift) as usize;
+        // With one bucket for hashes that are far apart, all of the bits are shifted out.
+        let bucket = |hash: KeyHash| (hash.get() - first).checked_shr(shift).unwrap_or(0) as usize;
         self.ends.clear();
         self.ends.resize(buckets + 1, 0);
         for (hash, _) in &self.rows {
@@ -209,7 +210,9 @@ mod tests {
 
     #[test]
     fn rows_come_by_hash_and_key_with_their_values_however_many() {
-        for (count, hashes) in [(0, 1), (1, 1), (7, 3), (100, 1), (5_000, 700), (5_000, u64::MAX)] {
+        let few = (0..40).map(|count| (count, u64::MAX));
+        let many = [(1, 1), (7, 3), (100, 1), (5_000, 700), (5_000, u64::MAX)];
+        for (count, hashes) in few.chain(many) {
             let row = |key: u64| {
                 let hash = KeyHash::of_bytes(&key.to_le_bytes()).get() % hashes;
                 let value = (!key.is_multiple_of(5)).then(|| vec![7; (key % 500) as usize]);
