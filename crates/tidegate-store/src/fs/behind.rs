@@ -1,7 +1,7 @@
 //! Writes a large file on a thread of its own, while whoever makes its bytes makes more.
 //!
-//! Invariant: at most [`BUFFERS`] buffers exist besides the one that is being filled, so that a slow disk holds back
-//! whoever writes.
+//! Invariant: at most [`BUFFERS`] buffers wait, besides the one that is filled and the one that is written, so that a
+//! slow disk holds back whoever writes.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
@@ -13,7 +13,7 @@ use crate::StorageError;
 pub(super) const BUFFER: usize = 1 << 20;
 const BUFFERS: usize = 4;
 
-/// The thread ends, and what it has not written is lost, when this is dropped.
+/// When this is dropped the thread ends, with what it has been given so far.
 pub(super) struct WriteBehind {
     full: SyncSender<Vec<u8>>,
     empty: Receiver<Vec<u8>>,
@@ -32,7 +32,7 @@ impl WriteBehind {
             for mut buffer in to_write {
                 sink.put(&buffer)?;
                 buffer.clear();
-                // There are never more than fit.
+                // One more than there is room for is given up.
                 let _ = written.try_send(buffer);
             }
             Ok(sink)
