@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidegate_state::{
-    KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend, StateError,
+    FileNames, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend, StateError,
 };
 use tidegate_store::{
     CheckpointStorage, DataDirectory, FileCache, FsStorage, StorageError, StoragePath,
@@ -15,7 +15,6 @@ use tidegate_types::BackendKind;
 use crate::FsStateConfig;
 use crate::error::{FsStateError, files};
 use crate::keyed::FsKeyedState;
-use crate::names::Names;
 use crate::place::Place;
 use crate::restore::restore;
 
@@ -83,7 +82,7 @@ impl FsStateBackend {
     }
 
     fn place(&self, context: &KeyedContext) -> Result<Place, StateError> {
-        let names = Names::new(context);
+        let names = FileNames::new(context);
         let (context, cache) = (context.clone(), self.cache.clone());
         if let Some((storage, directory)) = self.working.clone() {
             return Ok(Place { context, storage, directory, names, temporary: None, cache });

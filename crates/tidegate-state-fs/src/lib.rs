@@ -47,7 +47,6 @@ mod delta;
 mod error;
 mod keyed;
 mod manifest;
-mod names;
 mod place;
 mod restore;
 mod snapshot;

@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use tidegate_segment::{Origin, Segment, SegmentError, SegmentWriter};
-use tidegate_state::{KeyedContext, StateError};
+use tidegate_state::{FileNames, KeyedContext, StateError};
 use tidegate_store::{CheckpointStorage, FileCache, StateWriter, StoragePath};
 use tidegate_types::CheckpointId;
 
 use crate::error::{FsStateError, files};
-use crate::names::Names;
 use crate::stored::{Location, Stored};
 
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(crate) struct Place {
     pub(crate) context: KeyedContext,
     pub(crate) storage: Arc<dyn CheckpointStorage>,
     pub(crate) directory: StoragePath,
-    pub(crate) names: Names,
+    pub(crate) names: FileNames,
     /// The directory is temporary, and goes with its last user.
     pub(crate) temporary: Option<Arc<TempDir>>,
     pub(crate) cache: Option<Arc<FileCache>>,
@@ -58,7 +57,7 @@ impl Place {
     }
 
     pub(crate) fn new_location(&self) -> Result<Location, StateError> {
-        let path = self.directory.join(&self.names.working())?;
+        let path = self.directory.join(&self.names.working(".segment"))?;
         Ok(Location { storage: Arc::clone(&self.storage), path })
     }
 

@@ -167,7 +167,7 @@ impl FsSnapshot {
         cancel: &CancelToken,
     ) -> Result<FileHandle, StateError> {
         cancel.check()?;
-        let name = self.place.names.of_checkpoint(target.checkpoint);
+        let name = self.place.names.of_checkpoint(target.checkpoint, ".segment");
         let storage = files.storage;
         let directory = if self.exclusive { target.exclusive } else { target.shared };
         let path = directory.join(&name)?;

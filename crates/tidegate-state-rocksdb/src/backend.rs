@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, OnceLock};
 
 use tidegate_state::{
-    KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend, StateError,
+    FileNames, KeyedContext, KeyedStateBackend, RestoredKeyedState, StateBackend, StateError,
 };
 use tidegate_store::{CheckpointStorage, StorageError, StoragePath, storage_for_uri};
 use tidegate_types::BackendKind;
@@ -14,7 +14,6 @@ use crate::database::{Memory, Tuning};
 use crate::error::{files, local};
 use crate::keyed::RocksDbKeyedState;
 use crate::known::Known;
-use crate::names::Names;
 use crate::place::Place;
 use crate::restore::restore;
 
@@ -80,7 +79,7 @@ impl RocksDbStateBackend {
             now_ms: Arc::new(AtomicI64::new(i64::MIN)),
             operator: context.operator.clone(),
         };
-        let (context, names) = (context.clone(), Names::new(context));
+        let (context, names) = (context.clone(), FileNames::new(context));
         let working = self.working.as_ref().filter(|_| self.config.local_directory.is_none());
         let in_storage = working.and_then(|(storage, directory)| {
             Some((storage.local_path(directory)?, (Arc::clone(storage), directory.clone())))

@@ -47,7 +47,6 @@ mod fetch;
 mod keyed;
 mod known;
 mod manifest;
-mod names;
 mod place;
 mod restore;
 mod savepoint;

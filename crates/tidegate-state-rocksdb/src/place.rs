@@ -9,18 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use tidegate_state::{KeyedContext, StateError};
+use tidegate_state::{FileNames, KeyedContext, StateError};
 use tidegate_store::{CheckpointStorage, StoragePath};
 
 use crate::database::Tuning;
 use crate::error::{RocksDbStateError, files, local, shown};
-use crate::names::Names;
 
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) context: KeyedContext,
     pub(crate) tuning: Tuning,
-    pub(crate) names: Names,
+    pub(crate) names: FileNames,
     /// Below it everything lies.
     pub(crate) root: PathBuf,
     /// The same as a place in a storage, if it is one: checkpoints there can link to files here.
@@ -44,7 +43,7 @@ impl Place {
         fs::create_dir_all(&self.root)
             .map_err(local("create the directory", &self.root))
             .map_err(|error| self.failed(error))?;
-        let name = self.names.working();
+        let name = self.names.working("");
         let path = self.root.join(&name);
         if path.exists() {
             return Err(self.failed(RocksDbStateError::Foreign { path: shown(&path) }));

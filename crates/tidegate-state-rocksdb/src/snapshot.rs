@@ -198,7 +198,7 @@ impl RocksDbSnapshot {
         cancel: &CancelToken,
     ) -> Result<FileHandle, StateError> {
         cancel.check()?;
-        let name = self.place.names.of_checkpoint(target.checkpoint);
+        let name = self.place.names.of_checkpoint(target.checkpoint, ".sst");
         let exclusive = !self.place.tuning.config.incremental;
         let directory = if exclusive { target.exclusive } else { target.shared };
         let path = directory.join(&name)?;

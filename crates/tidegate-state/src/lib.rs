@@ -47,6 +47,7 @@ mod keyed;
 mod layer;
 mod layered;
 mod memory;
+mod names;
 mod operator_state;
 mod schema;
 mod slot;
@@ -74,6 +75,7 @@ pub use layer::{
     LayeredTable, StateBase,
 };
 pub use memory::MemoryStateBackend;
+pub use names::FileNames;
 pub use operator_state::{OperatorListState, OperatorStateStore, list_handle};
 pub use snapshot::{CancelToken, SnapshotJob, SnapshotResult, SnapshotTarget};
 pub use stored::{
